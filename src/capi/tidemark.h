@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tidemark.h - the C interface of libtidemark, the tiered guest memory engine.
+ *
+ * One engine per process; one backend per block of guest RAM (a QEMU RAMBlock).
+ *
+ * Conventions
+ *  - Every function that can fail returns 0 or -errno. Where it takes (msg, msg_size) it also writes
+ *    one sentence, NUL-terminated, saying what is wrong and what would be accepted. msg may be NULL.
+ *  - No function throws. No function calls back into the caller while it holds an engine lock.
+ *  - Offsets and lengths are bytes inside the block and multiples of 4096 unless said otherwise.
+ *  - Times are seconds unless the name says otherwise; counters never go down while a backend lives.
+ *  - Structs that may grow start with `size`: set it to sizeof(struct) before the call. Fields that
+ *    an older library does not know are left untouched.
+ */
+#ifndef TIDEMARK_H
+#define TIDEMARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define TIDEMARK_NOEXCEPT noexcept
+extern "C" {
+#else
+#define TIDEMARK_NOEXCEPT
+#endif
+
+#define TIDEMARK_PAGE_SIZE 4096u
+#define TIDEMARK_MAX_TIERS 8u
+/* Log-linear latency histogram: bucket b counts latencies in [2^(b/4), 2^((b+1)/4)) * 250 ns. */
+#define TIDEMARK_LATENCY_BUCKETS 80u
+/* Write-size histogram: bucket b counts writes of [2^b, 2^(b+1)) * 4 KiB. */
+#define TIDEMARK_WRITE_SIZE_BUCKETS 12u
+
+typedef struct tidemark_engine tidemark_engine;
+typedef struct tidemark_backend tidemark_backend;
+
+enum tidemark_tier_class {
+    TIDEMARK_TIER_DRAM = 0, /* only as a prefetch target */
+    TIDEMARK_TIER_NVME = 1, /* fast flash: takes pages of any size, answers most faults */
+    TIDEMARK_TIER_QLC = 2,  /* dense flash: written only in large sequential pieces */
+};
+
+enum tidemark_policy {
+    TIDEMARK_POLICY_LRU = 0,  /* the page whose last seen access is oldest leaves first */
+    TIDEMARK_POLICY_LFU = 1,  /* the page with the fewest (decayed) seen accesses leaves first */
+    TIDEMARK_POLICY_FIFO = 2, /* the page that came into DRAM first leaves first */
+};
+
+enum tidemark_log_level { TIDEMARK_LOG_INFO = 0, TIDEMARK_LOG_WARN = 1, TIDEMARK_LOG_ERROR = 2 };
+
+enum tidemark_event_kind {
+    /* A page could not be read back (I/O error or checksum mismatch) after all retries. Accesses to
+     * it are held until tidemark_backend_resolve(). offset, tier, error (errno; EBADMSG = checksum). */
+    TIDEMARK_EVENT_PAGE_HELD = 0,
+    /* A held page was resolved. offset; error = 0 read back, EHWPOISON given up. */
+    TIDEMARK_EVENT_PAGE_RESOLVED = 1,
+    /* A tier failed a write: it takes no new pages until it recovers. tier, error. */
+    TIDEMARK_EVENT_TIER_DEGRADED = 2,
+    /* A degraded tier accepted a write again. tier. */
+    TIDEMARK_EVENT_TIER_RECOVERED = 3,
+    /* DRAM is at its limit and nothing can leave it (every tier full or degraded). */
+    TIDEMARK_EVENT_PRESSURE = 4,
+};
+
+struct tidemark_event {
+    enum tidemark_event_kind kind;
+    uint32_t tier;   /* index in the backend's tier list */
+    uint64_t offset; /* byte offset in the block */
+    int32_t error;   /* positive errno, 0 if none */
+};
+
+/* Called from an engine thread with no engine lock held; must not block and must not touch guest RAM. */
+typedef void tidemark_event_fn(void *opaque, const struct tidemark_event *event);
+typedef void tidemark_log_fn(void *opaque, enum tidemark_log_level level, const char *sentence);
+
+struct tidemark_engine_options {
+    size_t size;
+    uint32_t handler_threads; /* fault handlers per backend; 0 = one per CPU, at least 2, at most 8 */
+    tidemark_log_fn *log;     /* may be NULL */
+    void *log_opaque;
+};
+
+struct tidemark_tier_options {
+    const char *path; /* a directory (an unlinked file is made in it), a file (created 0600, unlinked
+                         at once; it must not exist) or a block device (used whole) */
+    enum tidemark_tier_class tier_class; /* NVME or QLC */
+    uint64_t capacity;                   /* bytes, multiple of 1 MiB; 0 = the device's own size */
+};
+
+enum tidemark_config_mask {
+    TIDEMARK_CONFIG_DRAM_LIMIT = 1 << 0,
+    TIDEMARK_CONFIG_POLICY = 1 << 1,
+    TIDEMARK_CONFIG_COLD_AGE = 1 << 2,
+    TIDEMARK_CONFIG_PREFETCH = 1 << 3,
+    TIDEMARK_CONFIG_PREFETCH_WINDOW = 1 << 4,
+};
+
+/* What can change while the guest runs. */
+struct tidemark_config {
+    size_t size;
+    uint64_t dram_limit; /* bytes, >= 16 MiB or the block's size, whichever is less */
+    enum tidemark_policy policy;
+    uint32_t cold_age; /* 1 .. 604800: an NVMe page untouched this long moves to QLC; default 120 */
+    bool prefetch;     /* read-ahead on faults; default true */
+    uint32_t prefetch_window; /* seconds, 0 .. 3600; default 10 */
+};
+
+struct tidemark_backend_options {
+    size_t size;
+    const char *id;      /* name used in messages */
+    uint64_t block_size; /* bytes of guest RAM, multiple of 4096 */
+    uint32_t tier_count;
+    struct tidemark_tier_options tiers[TIDEMARK_MAX_TIERS];
+    struct tidemark_config config;
+    const char *group; /* UUID of the affinity group, or NULL */
+    tidemark_event_fn *event;
+    void *event_opaque;
+};
+
+struct tidemark_tier_stats {
+    enum tidemark_tier_class tier_class;
+    bool degraded;
+    bool direct_io; /* O_DIRECT is in use */
+    uint64_t capacity;
+    uint64_t used; /* bytes in slots that hold a copy of a page */
+    uint64_t pages; /* pages whose only copy is here */
+    uint64_t read_bytes;
+    uint64_t written_bytes;
+    uint64_t read_errors;
+    uint64_t write_errors;
+    uint64_t checksum_errors;
+    uint64_t write_sizes[TIDEMARK_WRITE_SIZE_BUCKETS];
+};
+
+struct tidemark_stats {
+    size_t size;
+    struct tidemark_config config;
+    uint64_t block_size;
+    bool armed;           /* the block is registered with userfaultfd: some page left or may leave DRAM */
+    uint64_t dram_used;   /* bytes: resident + staged + in flight */
+    uint64_t dram_slack;  /* bytes by which dram_used may pass the limit for a moment */
+    uint64_t metadata_bytes;
+    /* pages by state; they add up to block_size / 4096 */
+    uint64_t untouched, zero, resident, staged, stored, in_transit, held, poisoned;
+    /* counters */
+    uint64_t faults;          /* all faults served */
+    uint64_t faults_untouched;/* first touch or zero page */
+    uint64_t faults_staged;   /* refault of a staged page, no I/O */
+    uint64_t faults_stored;   /* read from a tier on demand */
+    uint64_t faults_parked;   /* had to wait for DRAM */
+    uint64_t refaults;        /* faults on a page that had been evicted (staged + stored) */
+    uint64_t readahead_pages, readahead_used;
+    uint64_t prefetch_pages;
+    uint64_t evicted_pages;   /* left DRAM */
+    uint64_t zero_elided, clean_elided; /* left DRAM without a write */
+    uint64_t promoted_pages, demoted_pages;
+    uint64_t discarded_pages;
+    uint64_t move_busy;       /* pages that could not be unmapped because they were pinned */
+    uint64_t latency[TIDEMARK_LATENCY_BUCKETS]; /* fault read to page mapped */
+    uint32_t tier_count;
+    struct tidemark_tier_stats tiers[TIDEMARK_MAX_TIERS];
+};
+
+/* "MAJOR.MINOR.PATCH" of the library. */
+const char *tidemark_version(void) TIDEMARK_NOEXCEPT;
+
+/* Fill a struct with the defaults (its size field included). */
+void tidemark_engine_options_init(struct tidemark_engine_options *options) TIDEMARK_NOEXCEPT;
+void tidemark_backend_options_init(struct tidemark_backend_options *options) TIDEMARK_NOEXCEPT;
+
+int tidemark_engine_create(const struct tidemark_engine_options *options, tidemark_engine **engine,
+                           char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+/* Every backend must have been destroyed before (-EBUSY otherwise). */
+int tidemark_engine_destroy(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
+
+/* Checks the options, opens the tiers, probes userfaultfd. Touches no guest memory yet. */
+int tidemark_backend_create(tidemark_engine *engine, const struct tidemark_backend_options *options,
+                            tidemark_backend **backend, char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+/* Takes over [host, host + block_size): private anonymous memory, page aligned, not mlocked. If
+ * dram_limit < block_size the block is armed at once, else only when the limit is cut below it. */
+int tidemark_backend_attach(tidemark_backend *backend, void *host, char *msg,
+                            size_t msg_size) TIDEMARK_NOEXCEPT;
+/* Stops all work and releases tiers and shadow mapping. The guest must no longer touch the block: its
+ * content is lost. The caller unmaps the block afterwards. Accepts NULL. */
+void tidemark_backend_destroy(tidemark_backend *backend) TIDEMARK_NOEXCEPT;
+
+/* Changes the fields named in mask; all or nothing. Does not wait until a lower limit is reached. */
+int tidemark_backend_configure(tidemark_backend *backend, const struct tidemark_config *config,
+                               uint32_t mask, char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+int tidemark_backend_query(tidemark_backend *backend, struct tidemark_stats *stats) TIDEMARK_NOEXCEPT;
+
+/* Queues [offset, offset + length) to be brought to `target` (DRAM, or NVME: from QLC up). Bounded:
+ * -EAGAIN if too much is queued. Below demand reads; stops rather than pass the limit. */
+int tidemark_backend_prefetch(tidemark_backend *backend, uint64_t offset, uint64_t length,
+                              enum tidemark_tier_class target, char *msg,
+                              size_t msg_size) TIDEMARK_NOEXCEPT;
+
+/* The range's content is given up (balloon, free page reporting, virtio-mem): DRAM and tier copies
+ * are dropped, the next read gives zeros. Returns when done. Unarmed: -ENOTCONN, nothing done (the
+ * caller discards the ordinary way). */
+int tidemark_backend_discard(tidemark_backend *backend, uint64_t offset,
+                             uint64_t length) TIDEMARK_NOEXCEPT;
+
+/* Copies bytes out without promoting anything to DRAM or touching the heat (migration, dump). Any
+ * offset and length inside one page or more. -EIO / -EBADMSG if a page can't be read back.
+ * The guest may write resident pages meanwhile, as with any read of live guest RAM. */
+int tidemark_backend_read(tidemark_backend *backend, uint64_t offset, void *buffer,
+                          uint64_t length) TIDEMARK_NOEXCEPT;
+/* True if the page at offset is known to be all zero without looking at its bytes. */
+bool tidemark_backend_is_zero(tidemark_backend *backend, uint64_t offset) TIDEMARK_NOEXCEPT;
+
+/* Held pages. retry: read them again (accesses stay held if it fails again, with a new event);
+ * otherwise give them up: the guest gets a memory error (SIGBUS BUS_MCEERR_AR in the process).
+ * length 0 = all held pages of the block. Returns the number of pages acted on, or -errno. */
+int64_t tidemark_backend_resolve(tidemark_backend *backend, uint64_t offset, uint64_t length,
+                                 bool retry) TIDEMARK_NOEXCEPT;
+/* True while thread tid (gettid()) is blocked by a held page of any backend of the engine. */
+bool tidemark_engine_thread_held(tidemark_engine *engine, int32_t tid) TIDEMARK_NOEXCEPT;
+/* Number of held pages in all backends of the engine. */
+uint64_t tidemark_engine_held_pages(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
