@@ -61,7 +61,8 @@ class Tier {
     void release(SlotRun run);
 
     std::uint32_t capacity_slots() const;
-    std::uint32_t used_slots() const; // allocated and not released (QLC: dead slots of a live segment count)
+    std::uint32_t
+    used_slots() const; // allocated and not released (QLC: dead slots of a live segment count)
     std::uint32_t live_slots() const; // allocated and not released (QLC: without the dead ones)
     // QLC: segments whose live slots are at most `max_live` (and not 0), emptiest first, for compaction.
     std::vector<SlotRun> sparse_segments(std::uint32_t max_live, std::size_t most) const;
@@ -76,6 +77,13 @@ class Tier {
     std::atomic<bool> degraded{false};
 
   private:
+    void mark_full(std::uint32_t word, bool full) TIDEMARK_REQUIRES(mutex_);
+    std::optional<std::uint32_t> find_word(std::uint32_t from) const TIDEMARK_REQUIRES(mutex_);
+    std::uint32_t free_run(std::uint32_t start, std::uint32_t most) const TIDEMARK_REQUIRES(mutex_);
+    std::uint32_t take_run(std::uint32_t start, std::uint32_t want) TIDEMARK_REQUIRES(mutex_);
+    std::optional<SlotRun> allocate_run(std::uint32_t want, Slot hint) TIDEMARK_REQUIRES(mutex_);
+    std::optional<SlotRun> allocate_segment() TIDEMARK_REQUIRES(mutex_);
+
     TierClass class_;
     std::unique_ptr<Disk> disk_;
     std::uint32_t capacity_slots_;
@@ -83,7 +91,10 @@ class Tier {
     mutable Mutex mutex_;
     // One bit per slot, 1 = live. Words of 64: a QLC segment is one word.
     std::vector<std::uint64_t> live_ TIDEMARK_GUARDED_BY(mutex_);
-    std::vector<bool> segment_open_ TIDEMARK_GUARDED_BY(mutex_); // QLC: segment holds (dead or live) data
+    // One bit per word of live_, 1 = nothing to be had there.
+    std::vector<std::uint64_t> full_ TIDEMARK_GUARDED_BY(mutex_);
+    // QLC: the segment holds (dead or live) data.
+    std::vector<bool> segment_open_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint32_t live_count_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t open_segments_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t cursor_ TIDEMARK_GUARDED_BY(mutex_) = 0;
