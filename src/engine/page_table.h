@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Where each page of a block is, in 18 bytes a page.
+//
+//                     +---------------- discard (balloon, free page reporting) <------- any
+//                     v
+//    untouched --fault--> filling --> resident --evict--> staging --> staged --clean--> writing
+//        zero  --fault-->    ^           ^                              |                  |
+//                            +-- refault (copy from the shadow) --------+-- refault -------+
+//                            |                                                             v
+//                            |   resident <--verify, copy in-- loading <-- fault, prefetch -- stored
+//                                                            |    (or moved from tier to tier)
+//                                                            +--> held --retry--> stored
+//                                                                  +--give up--> poisoned
+//
+// Invariants, checked by PageTable::set_state() and by the simulation:
+//  - A page's bytes are in R (resident), in S (staging has them in one or the other, atomically;
+//    staged, writing) or in a slot whose checksum is known (stored, held). Never nowhere.
+//  - A resident page may own a slot too: a copy that was right when the page was loaded. Whether it
+//    still is shows only by its checksum, after the page has been staged.
+//  - While a page is in transit (staging, filling, loading, writing) exactly one thread owns the change.
+//    A fault on it sets `wanted` and is served by whoever ends the transit. Only `writing` lets a fault
+//    in at once, because S can be copied from while it is being written.
+//  - S[i] holds a page exactly while the state is staged or writing, or a shadow_* flag says so.
+#pragma once
+
+#include "base/check.h"
+#include "base/units.h"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace tidemark {
+
+enum class PageState : std::uint8_t {
+    untouched, // never written, or discarded: reads as zero. -> filling, resident (when arming)
+    zero,      // was written, holds zeros, needs no slot. -> filling, untouched
+    filling,   // a thread maps it into R, peeks at it or discards it. -> resident, staged, untouched
+    resident,  // mapped in R; the guest may write it at any time. -> staging, filling
+    staging,   // being moved from R to S. -> staged, resident (pinned), untouched (hole)
+    staged,    // in S only: out of the guest's sight, still DRAM. -> writing, filling
+    writing,   // staged, and being checked, hashed and written. -> stored, zero, staged, filling
+    stored,    // in a slot of a tier only. -> loading, untouched
+    loading,   // being read from its slot. -> resident, stored, held
+    held,      // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
+    poisoned,  // given up; accesses get a memory error. -> filling (discard)
+};
+inline constexpr std::size_t kPageStates = 11;
+
+namespace page_flags {
+inline constexpr std::uint8_t tier_mask = 0x07;      // index of the tier that `slot` is in
+inline constexpr std::uint8_t wanted = 0x08;         // a fault waits for the transit's end
+inline constexpr std::uint8_t shadow_busy = 0x10;    // S[i] is being written from, and state has left `writing`
+inline constexpr std::uint8_t shadow_stale = 0x20;   // S[i] is to be dropped
+inline constexpr std::uint8_t unasked = 0x40;        // came in by read-ahead or prefetch, not seen used since
+} // namespace page_flags
+
+struct PageEntry {
+    std::uint64_t checksum = 0; // of the slot's bytes; 0 without a slot
+    Slot slot;
+    PageState state = PageState::untouched;
+    std::uint8_t flags = 0;
+    std::uint16_t stamp = 0; // CoarseTime of the last change of place
+
+    bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+    void set(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags | flag); }
+    void clear(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags & ~flag); }
+    std::size_t tier() const { return flags & page_flags::tier_mask; }
+    void set_tier(std::size_t index) {
+        flags = static_cast<std::uint8_t>((flags & ~page_flags::tier_mask) | index);
+    }
+    bool shadow_in_use() const {
+        return has(page_flags::shadow_busy | page_flags::shadow_stale);
+    }
+};
+static_assert(sizeof(PageEntry) == 16, "PageEntry is 16 of the 24 bytes a guest page may cost");
+
+bool transition_allowed(PageState from, PageState to);
+const char *name_of(PageState state);
+constexpr bool in_transit(PageState state) {
+    return state == PageState::filling || state == PageState::staging ||
+           state == PageState::loading || state == PageState::writing;
+}
+
+class PageTable {
+  public:
+    explicit PageTable(std::uint32_t pages) : entries_(pages), rank_(pages) {
+        counts_[static_cast<std::size_t>(PageState::untouched)] = pages;
+    }
+
+    std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
+    PageEntry &operator[](PageIndex page) { return entries_[page.value]; }
+    const PageEntry &operator[](PageIndex page) const { return entries_[page.value]; }
+    // The eviction policy's byte for a page.
+    std::uint8_t &rank(PageIndex page) { return rank_[page.value]; }
+
+    void set_state(PageIndex page, PageState to) {
+        PageEntry &entry = entries_[page.value];
+        TIDEMARK_CHECK(transition_allowed(entry.state, to));
+        --counts_[static_cast<std::size_t>(entry.state)];
+        ++counts_[static_cast<std::size_t>(to)];
+        entry.state = to;
+    }
+
+    std::uint32_t count(PageState state) const { return counts_[static_cast<std::size_t>(state)]; }
+    std::uint64_t bytes() const { return entries_.size() * (sizeof(PageEntry) + 1); }
+
+  private:
+    std::vector<PageEntry> entries_;
+    std::vector<std::uint8_t> rank_;
+    std::array<std::uint32_t, kPageStates> counts_{};
+};
+
+} // namespace tidemark
