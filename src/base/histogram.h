@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +20,7 @@ class LatencyHistogram {
   public:
     static constexpr std::size_t kBuckets = 80;
     static constexpr std::uint64_t kUnitNs = 250;
-    using Snapshot = std::array<std::uint64_t, kBuckets>;
+    using Counts = std::array<std::uint64_t, kBuckets>;
 
     static std::size_t bucket_of(std::uint64_t ns) {
         if (ns < kUnitNs)
@@ -42,17 +43,21 @@ class LatencyHistogram {
     }
 
     // Relaxed throughout: each count stands for itself, and a reader that misses the newest few is fine.
-    void add(std::uint64_t ns) { counts_[bucket_of(ns)].fetch_add(1, std::memory_order_relaxed); }
+    void record(std::chrono::nanoseconds latency) {
+        const std::uint64_t ns =
+            latency.count() > 0 ? static_cast<std::uint64_t>(latency.count()) : 0;
+        counts_[bucket_of(ns)].fetch_add(1, std::memory_order_relaxed);
+    }
 
-    Snapshot snapshot() const {
-        Snapshot copy{};
+    Counts counts() const {
+        Counts copy{};
         for (std::size_t b = 0; b < kBuckets; ++b)
             copy[b] = counts_[b].load(std::memory_order_relaxed);
         return copy;
     }
 
     // The upper bound, in ns, of the bucket that holds quantile q (0 < q <= 1); 0 if nothing was counted.
-    static double quantile_ns(const Snapshot &counts, double q) {
+    static double quantile_ns(const Counts &counts, double q) {
         std::uint64_t total = 0;
         for (const std::uint64_t count : counts)
             total += count;

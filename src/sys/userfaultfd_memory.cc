@@ -4,6 +4,7 @@
 #include "sys/guest_memory.h"
 
 #include "base/check.h"
+#include "sys/pagemap.h"
 #include "sys/uapi_userfaultfd.h"
 #include "sys/unique_fd.h"
 #include "sys/userfaultfd_open.h"
@@ -12,10 +13,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <cstring>
-#include <fcntl.h>
-#include <limits>
 #include <poll.h>
 #include <string>
 #include <sys/eventfd.h>
@@ -190,31 +188,7 @@ Result<void> UserfaultfdMemory::arm() {
 }
 
 Result<std::vector<bool>> UserfaultfdMemory::mapped_pages() {
-    const UniqueFd pagemap(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-    if (!pagemap.valid())
-        return fail(errno, std::string("/proc/self/pagemap can't be opened: ") +
-                               std::strerror(errno) +
-                               "; it is needed to see which pages of guest RAM are in use");
-    constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
-    constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
-    std::vector<bool> mapped(pages_);
-    std::vector<std::uint64_t> entries(std::size_t{64} << 10);
-    const std::uint64_t first = address_of(host_) / kPageSize;
-    for (std::uint32_t page = 0; page < pages_;) {
-        const std::size_t want = std::min<std::size_t>(entries.size(), pages_ - page);
-        const ssize_t got = pread(pagemap.get(), entries.data(), want * sizeof(entries[0]),
-                                  static_cast<off_t>((first + page) * sizeof(entries[0])));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < static_cast<ssize_t>(sizeof(entries[0])))
-            return fail(got < 0 ? errno : EIO,
-                        "/proc/self/pagemap can't be read for memory block '" + id_ + "'");
-        const std::size_t count = static_cast<std::size_t>(got) / sizeof(entries[0]);
-        for (std::size_t i = 0; i < count; ++i)
-            mapped[page + i] = (entries[i] & (kPresent | kSwapped)) != 0;
-        page += static_cast<std::uint32_t>(count);
-    }
-    return mapped;
+    return read_pagemap(address_of(host_), pages_);
 }
 
 FaultMessage UserfaultfdMemory::translate(const uffd_msg &message) const {

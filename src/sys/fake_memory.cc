@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sys/fake_memory.h"
+
+#include "base/check.h"
+#include "sys/fake_random.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace tidemark {
+
+FakeMemory::FakeMemory(std::uint32_t pages, std::uint64_t seed)
+    : pages_(pages), guest_(bytes_of(pages)), shadow_(bytes_of(pages)), guest_present_(pages),
+      shadow_present_(pages), poisoned_(pages), random_(seed) {}
+
+// ---- the test's side ----
+
+FakeMemory::Touch
+FakeMemory::touch(PageIndex page, bool write,
+                  const std::function<void(std::span<std::byte, kPageSize>)> &access) {
+    check_run({page, 1});
+    const MutexLock lock(mutex_);
+    for (;;) {
+        if (gave_up_)
+            return Touch::stopped;
+        if (poisoned_[page.value])
+            return Touch::poisoned;
+        if (guest_present_[page.value]) {
+            access(std::span<std::byte, kPageSize>(guest_bytes(page), kPageSize));
+            return Touch::done;
+        }
+        if (!armed_) {
+            // The kernel maps a zeroed page by itself.
+            std::memset(guest_bytes(page), 0, kPageSize);
+            guest_present_[page.value] = true;
+            count_dram(1);
+            continue;
+        }
+        Waiter waiter{page};
+        waiters_.push_back(&waiter);
+        faults_.push_back({page, false, write, 0});
+        changed_.notify_all();
+        while (!waiter.woken && !gave_up_)
+            changed_.wait(mutex_);
+        std::erase(waiters_, &waiter);
+        // As in the kernel, a fault that was resolved before it was read is never read.
+        if (std::none_of(waiters_.begin(), waiters_.end(),
+                         [page](const Waiter *other) { return other->page == page; }))
+            std::erase_if(faults_, [page](const FaultMessage &f) { return f.page == page; });
+    }
+}
+
+void FakeMemory::give_up() {
+    const MutexLock lock(mutex_);
+    gave_up_ = true;
+    changed_.notify_all();
+}
+
+void FakeMemory::pin(PageIndex page) {
+    const MutexLock lock(mutex_);
+    pinned_.insert(page);
+}
+
+void FakeMemory::unpin(PageIndex page) {
+    const MutexLock lock(mutex_);
+    pinned_.erase(page);
+}
+
+void FakeMemory::set_error_chance(Call call, int error, std::uint32_t per_mille) {
+    const MutexLock lock(mutex_);
+    injections_[static_cast<std::size_t>(call)].error = error;
+    injections_[static_cast<std::size_t>(call)].per_mille = per_mille;
+}
+
+void FakeMemory::script_error(Call call, int error, std::uint32_t times) {
+    const MutexLock lock(mutex_);
+    injections_[static_cast<std::size_t>(call)].script.insert(
+        injections_[static_cast<std::size_t>(call)].script.end(), times, error);
+}
+
+bool FakeMemory::guest_present(PageIndex page) const {
+    const MutexLock lock(mutex_);
+    return guest_present_[page.value];
+}
+
+bool FakeMemory::shadow_present(PageIndex page) const {
+    const MutexLock lock(mutex_);
+    return shadow_present_[page.value];
+}
+
+bool FakeMemory::poisoned(PageIndex page) const {
+    const MutexLock lock(mutex_);
+    return poisoned_[page.value];
+}
+
+std::uint32_t FakeMemory::dram_pages() const {
+    const MutexLock lock(mutex_);
+    return dram_;
+}
+
+std::uint32_t FakeMemory::dram_peak() const {
+    const MutexLock lock(mutex_);
+    return dram_peak_;
+}
+
+void FakeMemory::reset_dram_peak() {
+    const MutexLock lock(mutex_);
+    dram_peak_ = dram_;
+}
+
+std::uint64_t FakeMemory::injected_errors() const {
+    const MutexLock lock(mutex_);
+    return injected_;
+}
+
+// ---- helpers ----
+
+// A scripted error, 0 if none is due.
+int FakeMemory::injected_scripted(Call call) {
+    Injection &injection = injections_[static_cast<std::size_t>(call)];
+    if (injection.script.empty())
+        return 0;
+    const int error = injection.script.front();
+    injection.script.pop_front();
+    ++injected_;
+    return error;
+}
+
+// An error by chance, asked before each page.
+int FakeMemory::injected(Call call) {
+    const Injection &injection = injections_[static_cast<std::size_t>(call)];
+    if (injection.per_mille == 0 || !chance(random_, injection.per_mille))
+        return 0;
+    ++injected_;
+    return injection.error;
+}
+
+void FakeMemory::wake_page(PageIndex page) {
+    for (Waiter *waiter : waiters_) {
+        if (waiter->page == page)
+            waiter->woken = true;
+    }
+    changed_.notify_all();
+}
+
+void FakeMemory::count_dram(std::int64_t change) {
+    dram_ = static_cast<std::uint32_t>(dram_ + change);
+    dram_peak_ = std::max(dram_peak_, dram_);
+}
+
+void FakeMemory::check_run(PageRun run) const {
+    TIDEMARK_CHECK(run.count > 0 && run.count <= pages_ && run.first.value <= pages_ - run.count);
+}
+
+// ---- GuestMemory ----
+
+Result<void> FakeMemory::arm() {
+    const MutexLock lock(mutex_);
+    armed_ = true;
+    return {};
+}
+
+Result<std::vector<bool>> FakeMemory::mapped_pages() {
+    const MutexLock lock(mutex_);
+    return guest_present_;
+}
+
+std::size_t FakeMemory::read_faults(std::span<FaultMessage> messages) {
+    TIDEMARK_CHECK(!messages.empty());
+    const MutexLock lock(mutex_);
+    while (!stopped_ && faults_.empty())
+        changed_.wait(mutex_);
+    if (stopped_)
+        return 0;
+    const std::size_t count = std::min(messages.size(), faults_.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        messages[i] = faults_.front();
+        faults_.pop_front();
+    }
+    return count;
+}
+
+void FakeMemory::stop_faults() {
+    const MutexLock lock(mutex_);
+    stopped_ = true;
+    changed_.notify_all();
+}
+
+RunResult FakeMemory::move_out(PageRun run) {
+    check_run(run);
+    const MutexLock lock(mutex_);
+    TIDEMARK_CHECK(armed_);
+    if (const int error = injected_scripted(Call::move_out); error != 0)
+        return {0, error};
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const PageIndex page = run.first.next(i);
+        if (shadow_present_[page.value])
+            return {i, EEXIST};
+        if (!guest_present_[page.value])
+            return {i, ENOENT};
+        if (pinned_.contains(page))
+            return {i, EBUSY};
+        if (const int error = injected(Call::move_out); error != 0)
+            return {i, error};
+        std::memcpy(shadow_bytes(page), guest_bytes(page), kPageSize);
+        // What is left behind must never be seen again.
+        std::memset(guest_bytes(page), 0xE7, kPageSize);
+        guest_present_[page.value] = false;
+        shadow_present_[page.value] = true;
+    }
+    return {run.count, 0};
+}
+
+// bytes == nullptr: zeros.
+RunResult FakeMemory::fill(PageRun run, const std::byte *bytes) {
+    if (const int error = injected_scripted(Call::copy_in); error != 0)
+        return {0, error};
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const PageIndex page = run.first.next(i);
+        if (guest_present_[page.value] || poisoned_[page.value])
+            return {i, EEXIST};
+        if (const int error = injected(Call::copy_in); error != 0)
+            return {i, error};
+        if (bytes != nullptr)
+            std::memcpy(guest_bytes(page), bytes + bytes_of(i), kPageSize);
+        else
+            std::memset(guest_bytes(page), 0, kPageSize);
+        guest_present_[page.value] = true;
+        count_dram(1);
+        wake_page(page);
+    }
+    return {run.count, 0};
+}
+
+RunResult FakeMemory::copy_in(PageRun run, const std::byte *bytes) {
+    check_run(run);
+    TIDEMARK_CHECK(bytes != nullptr);
+    const MutexLock lock(mutex_);
+    // Copying out of a hole of S would fault on our own thread, which nobody serves.
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const std::byte *at = bytes + bytes_of(i);
+        if (at >= shadow_.data() && at < shadow_.data() + shadow_.size())
+            TIDEMARK_CHECK(
+                shadow_present_[static_cast<std::size_t>(at - shadow_.data()) / kPageSize]);
+    }
+    return fill(run, bytes);
+}
+
+RunResult FakeMemory::zero_in(PageRun run) {
+    check_run(run);
+    const MutexLock lock(mutex_);
+    return fill(run, nullptr);
+}
+
+RunResult FakeMemory::poison(PageRun run) {
+    check_run(run);
+    const MutexLock lock(mutex_);
+    if (const int error = injected_scripted(Call::poison); error != 0)
+        return {0, error};
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const PageIndex page = run.first.next(i);
+        if (guest_present_[page.value] || poisoned_[page.value])
+            return {i, EEXIST};
+        if (const int error = injected(Call::poison); error != 0)
+            return {i, error};
+        poisoned_[page.value] = true;
+        wake_page(page);
+    }
+    return {run.count, 0};
+}
+
+void FakeMemory::wake(PageRun run) {
+    check_run(run);
+    const MutexLock lock(mutex_);
+    for (std::uint32_t i = 0; i < run.count; ++i)
+        wake_page(run.first.next(i));
+}
+
+int FakeMemory::drop_shadow(std::span<const PageRun> runs) {
+    const MutexLock lock(mutex_);
+    if (const int error = injected_scripted(Call::drop_shadow); error != 0)
+        return error;
+    if (const int error = injected(Call::drop_shadow); error != 0)
+        return error;
+    for (const PageRun &run : runs) {
+        check_run(run);
+        for (std::uint32_t i = 0; i < run.count; ++i) {
+            const PageIndex page = run.first.next(i);
+            if (!shadow_present_[page.value])
+                continue;
+            shadow_present_[page.value] = false;
+            // Whoever still reads it gets bytes that no checksum accepts.
+            std::memset(shadow_bytes(page), 0xE8, kPageSize);
+            count_dram(-1);
+        }
+    }
+    return 0;
+}
+
+int FakeMemory::drop_guest(PageRun run) {
+    check_run(run);
+    const MutexLock lock(mutex_);
+    if (const int error = injected_scripted(Call::drop_guest); error != 0)
+        return error;
+    if (const int error = injected(Call::drop_guest); error != 0)
+        return error;
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const PageIndex page = run.first.next(i);
+        poisoned_[page.value] = false;
+        if (!guest_present_[page.value])
+            continue;
+        guest_present_[page.value] = false;
+        std::memset(guest_bytes(page), 0xE9, kPageSize);
+        count_dram(-1);
+    }
+    return 0;
+}
+
+const std::byte *FakeMemory::shadow(PageIndex page) const {
+    check_run({page, 1});
+    return &shadow_[page.byte_offset()];
+}
+
+int FakeMemory::peek_guest(PageIndex page, std::span<std::byte, kPageSize> out) {
+    check_run({page, 1});
+    const MutexLock lock(mutex_);
+    if (!guest_present_[page.value])
+        return EFAULT;
+    std::memcpy(out.data(), guest_bytes(page), kPageSize);
+    return 0;
+}
+
+} // namespace tidemark
