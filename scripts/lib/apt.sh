@@ -8,6 +8,7 @@ KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 # Prints "<repository> <suite> <component>" per configured package index. apt answers only for lists
 # that it has; on a machine that never ran "apt-get update" they are read into the cache.
 apt_targets() {
+    # shellcheck disable=SC2016  # apt fills these in
     local fmt='$(REPO_URI) $(RELEASE) $(COMPONENT)' out
     out=$(apt-get indextargets --format "$fmt" 'Created-By: Packages')
     if [ -z "$out" ]; then
