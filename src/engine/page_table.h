@@ -53,6 +53,7 @@ inline constexpr std::uint8_t tier_mask = 0x07;      // index of the tier that `
 inline constexpr std::uint8_t wanted = 0x08;         // a fault waits for the transit's end
 inline constexpr std::uint8_t shadow_busy = 0x10;    // S[i] is being written from, and state has left `writing`
 inline constexpr std::uint8_t shadow_stale = 0x20;   // S[i] is to be dropped
+inline constexpr std::uint8_t shadow_reading = 0x80; // a handler is copying S[i] back into R
 inline constexpr std::uint8_t unasked = 0x40;        // came in by read-ahead or prefetch, not seen used since
 } // namespace page_flags
 
@@ -71,7 +72,7 @@ struct PageEntry {
         flags = static_cast<std::uint8_t>((flags & ~page_flags::tier_mask) | index);
     }
     bool shadow_in_use() const {
-        return has(page_flags::shadow_busy | page_flags::shadow_stale);
+        return has(page_flags::shadow_busy | page_flags::shadow_stale | page_flags::shadow_reading);
     }
 };
 static_assert(sizeof(PageEntry) == 16, "PageEntry is 16 of the 24 bytes a guest page may cost");

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Life of a backend, the DRAM budget, and finish(): the one place where a transit ends.
+#include "engine/backend.h"
+
+#include <algorithm>
+
+namespace tidemark {
+
+namespace {
+constexpr std::uint32_t kReserveMost = 1024; // pages: 4 MiB
+constexpr std::uint64_t kSlackLeast = 4ull << 20;
+} // namespace
+
+Backend::Backend(std::string id, BackendConfig config, std::vector<std::unique_ptr<Tier>> tiers,
+                 std::uint32_t handlers, Listener listener)
+    : id_(std::move(id)), handlers_(handlers), listener_(std::move(listener)),
+      tiers_(std::move(tiers)), config_(config) {
+    for (std::size_t i = 0; i < tiers_.size(); ++i)
+        tier_order_.push_back(i);
+    std::stable_sort(tier_order_.begin(), tier_order_.end(), [this](std::size_t a, std::size_t b) {
+        return tiers_[a]->tier_class() < tiers_[b]->tier_class();
+    });
+    tier_failed_at_.resize(tiers_.size());
+}
+
+Backend::~Backend() {
+    {
+        MutexLock lock(mutex_);
+        stopping_ = true;
+        work_.notify_all();
+        mover_work_.notify_all();
+        parked_work_.notify_all();
+        transit_done_.notify_all();
+    }
+    if (memory_)
+        memory_->stop_faults();
+    threads_.clear(); // joins
+}
+
+Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t pages) {
+    for (std::uint32_t i = 0; i < handlers_ + 3; ++i) {
+        auto loader = Loader::open(tiers_);
+        if (!loader)
+            return tl::unexpected<Error>(loader.error());
+        loaders_.push_back(std::move(*loader));
+    }
+    for (const auto &tier : tiers_) {
+        auto queue = tier->disk().open_queue(Loader::kPages);
+        if (!queue)
+            return tl::unexpected<Error>(queue.error());
+        write_queues_.push_back(std::move(*queue));
+    }
+    memory_ = std::move(memory);
+    pages_ = pages;
+    {
+        MutexLock lock(mutex_);
+        table_ = PageTable(pages);
+        policy_ = make_policy(config_.policy, pages);
+        apply_limit();
+        // The bounce buffers are DRAM of this block too.
+        charged_ = (handlers_ + 3) * (Loader::kPages + 1);
+    }
+    for (std::uint32_t i = 0; i < handlers_; ++i)
+        threads_.emplace_back("tm-fault", [this, i] { handler_main(*loaders_[i]); });
+    threads_.emplace_back("tm-parked", [this] { parked_main(*loaders_[handlers_]); });
+    threads_.emplace_back("tm-evict", [this] { evictor_main(); });
+    threads_.emplace_back("tm-move", [this] { mover_main(*loaders_[handlers_ + 1]); });
+    MutexLock lock(mutex_);
+    return config_.dram_limit < bytes_of(pages_) ? arm() : Result<void>{};
+}
+
+// From here on a page that is not in R reaches a handler. Pages the guest has touched already are
+// resident; the mutex keeps the handlers out until they are known.
+Result<void> Backend::arm() {
+    if (armed_)
+        return {};
+    if (auto registered = memory_->arm(); !registered)
+        return registered;
+    auto mapped = memory_->mapped_pages();
+    if (!mapped)
+        return tl::unexpected<Error>(mapped.error());
+    armed_ = true;
+    for (std::uint32_t i = 0; i < pages_; ++i)
+        if ((*mapped)[i]) {
+            ++charged_;
+            finish_resident(PageIndex{i}, EnterReason::first_touch);
+        }
+    work_.notify_one();
+    return {};
+}
+
+void Backend::apply_limit() {
+    limit_pages_ = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(config_.dram_limit / kPageSize, pages_ + kReserveMost * 4));
+    reserve_low_ = std::min(kReserveMost, limit_pages_ / 16);
+    reserve_high_ = reserve_low_ * 2;
+    policy_->set_limit(limit_pages_);
+    work_.notify_one();
+    parked_work_.notify_one();
+}
+
+std::uint64_t Backend::slack_bytes() const {
+    return std::max(kSlackLeast, bytes_of(pages_) / 200);
+}
+
+std::uint32_t Backend::free_pages() const {
+    return limit_pages_ > charged_ ? limit_pages_ - charged_ : 0;
+}
+
+bool Backend::charge(std::uint32_t pages, bool keep_reserve) {
+    const std::uint32_t free = free_pages();
+    if (free < pages + (keep_reserve ? reserve_low_ : 0))
+        return false;
+    charged_ += pages;
+    if (free - pages < reserve_low_)
+        work_.notify_one();
+    return true;
+}
+
+void Backend::uncharge(std::uint32_t pages) {
+    TIDEMARK_CHECK(charged_ >= pages);
+    charged_ -= pages;
+    if (!parked_.empty())
+        parked_work_.notify_one();
+}
+
+void Backend::finish(PageIndex page, PageState state) {
+    PageEntry &entry = table_[page];
+    table_.set_state(page, state);
+    entry.stamp = coarse_now();
+    if (transit_waiters_ != 0)
+        transit_done_.notify_all();
+    if (!entry.has(page_flags::wanted))
+        return;
+    entry.clear(page_flags::wanted);
+    // Mapping the page woke whoever waited for it; every other end leaves them waiting still.
+    const auto split = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                             [page](const Fault &f) { return f.page != page; });
+    if (state != PageState::resident)
+        parked_.insert(parked_.end(), split, waiting_.end());
+    waiting_.erase(split, waiting_.end());
+    if (!parked_.empty())
+        parked_work_.notify_one();
+}
+
+void Backend::finish_resident(PageIndex page, EnterReason reason) {
+    PageEntry &entry = table_[page];
+    if (reason == EnterReason::unasked)
+        entry.set(page_flags::unasked);
+    std::uint8_t &rank = table_.rank(page);
+    rank = policy_->enter(rank, reason);
+    ++resident_by_rank_[rank];
+    finish(page, PageState::resident);
+}
+
+void Backend::leave_resident(PageIndex page, PageState state) {
+    --resident_by_rank_[table_.rank(page)];
+    table_.set_state(page, state);
+}
+
+void Backend::release_slot(PageIndex page) {
+    PageEntry &entry = table_[page];
+    if (!entry.slot.valid())
+        return;
+    tiers_[entry.tier()]->release(entry.slot);
+    entry.slot = Slot{};
+    entry.checksum = 0;
+}
+
+// S[page] holds bytes nobody needs any more: drop it with others, in one call, and uncharge it then.
+void Backend::retire_shadow(PageIndex page) {
+    PageEntry &entry = table_[page];
+    TIDEMARK_CHECK(!entry.has(page_flags::shadow_stale));
+    entry.clear(page_flags::shadow_busy);
+    entry.set(page_flags::shadow_stale);
+    stale_shadows_.push_back(page);
+    if (stale_shadows_.size() >= 64)
+        work_.notify_one();
+}
+
+// The ranks of one policy mean nothing to another: all pages start equal.
+void Backend::rerank() {
+    resident_by_rank_.fill(0);
+    const std::uint8_t start = policy_->enter(0, EnterReason::first_touch);
+    for (std::uint32_t i = 0; i < pages_; ++i) {
+        table_.rank(PageIndex{i}) = start;
+        if (table_[PageIndex{i}].state == PageState::resident)
+            ++resident_by_rank_[start];
+    }
+}
+
+// Units of 4 s: 16 bits last three days, longer than any cold age that matters to a sweep.
+std::uint16_t Backend::coarse_now() const {
+    return static_cast<std::uint16_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count() / 4);
+}
+
+void Backend::post(Event event) {
+    events_.push_back(event);
+}
+
+void Backend::deliver_events() {
+    std::vector<Event> events;
+    {
+        MutexLock lock(mutex_);
+        if (events_.empty())
+            return;
+        events.swap(events_);
+    }
+    for (const Event &event : events)
+        if (listener_.event)
+            listener_.event(event);
+}
+
+} // namespace tidemark

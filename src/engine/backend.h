@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// One block of guest RAM: its page table, its DRAM budget and the threads that move its pages.
+//
+//    handler threads   read faults and serve them                        fault_service.cc
+//    parked server     serves faults that had to wait                    fault_service.cc
+//    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc
+//    mover             demotes, promotes on request, compacts QLC        mover.cc
+//    callers           configure, query, discard, read, resolve          control.cc
+//
+// Invariants
+//  - mutex_ guards everything below it; no system call is made and no guest byte is touched under it
+//    (exception: arm(), once). A page in transit belongs to one thread, which works on it unlocked.
+//  - charged_ counts every page of DRAM the block uses (R, S, buffers) and is raised before the page
+//    is. It passes limit_pages_ only when the limit has just been cut.
+//  - Each transit ends in finish(), which hands waiting faults on. No other place wakes them.
+#pragma once
+
+#include "base/histogram.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "engine/config.h"
+#include "engine/loader.h"
+#include "engine/page_table.h"
+#include "engine/policy.h"
+#include "store/tier.h"
+#include "sys/guest_memory.h"
+#include "sys/thread.h"
+
+#include <array>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tidemark {
+
+using Clock = std::chrono::steady_clock;
+
+struct Fault {
+    PageIndex page;
+    std::int32_t thread_id = 0;
+    Clock::time_point since;
+};
+
+class Backend {
+  public:
+    // handlers: number of fault handler threads.
+    Backend(std::string id, BackendConfig config, std::vector<std::unique_ptr<Tier>> tiers,
+            std::uint32_t handlers, Listener listener);
+    ~Backend();
+    Backend(const Backend &) = delete;
+    Backend &operator=(const Backend &) = delete;
+
+    // Takes the memory over, starts the threads and arms the block if the limit asks for it.
+    Result<void> attach(std::unique_ptr<GuestMemory> memory, std::uint32_t pages);
+
+    Result<void> configure(const BackendConfig &config);
+    BackendConfig config();
+    BackendReport report();
+    // Queues a prefetch; false if too much is queued. to_dram: else from QLC up to NVMe.
+    bool prefetch(PageRun run, bool to_dram);
+    // Forgets the pages; they read as zero. False if the block is not armed (nothing done).
+    bool discard(PageRun run);
+    // Copies one page out without promoting it; 0, EIO or EBADMSG.
+    int read_page(PageIndex page, std::span<std::byte, kPageSize> out);
+    bool known_zero(PageIndex page);
+    // Held pages inside run: read again, or give up. Returns how many.
+    std::uint64_t resolve(PageRun run, bool retry);
+    bool thread_held(std::int32_t thread_id);
+    std::uint64_t held_pages();
+
+    const std::string &id() const { return id_; }
+    std::uint32_t pages() const { return pages_; }
+    std::uint64_t slack_bytes() const;
+
+  private:
+    struct Held {
+        PageIndex page;
+        int error;
+        std::vector<std::int32_t> threads;
+    };
+    struct Stream {
+        PageIndex next;
+        std::uint32_t window = 0;
+    };
+    enum class Step : std::uint8_t { none, wake, refill, zero_fill, from_shadow, load, poison };
+    struct Plan {
+        Step step = Step::none;
+        PageRun run;
+        PageState from = PageState::untouched;
+    };
+    struct WriteItem {
+        PageIndex page;
+        std::uint64_t stored_checksum = 0; // of the copy in a slot, 0 if there is none
+        std::uint64_t checksum = 0;        // of the bytes now
+        Slot slot;
+        std::uint8_t tier = 0;
+        enum class Outcome : std::uint8_t { failed, zero, clean, written } outcome = Outcome::failed;
+    };
+    struct PrefetchRequest {
+        PageRun run;
+        bool to_dram;
+    };
+
+    // backend.cc: arming, the DRAM budget, the end of a transit
+    Result<void> arm() TIDEMARK_REQUIRES(mutex_);
+    bool charge(std::uint32_t pages, bool keep_reserve) TIDEMARK_REQUIRES(mutex_);
+    void uncharge(std::uint32_t pages) TIDEMARK_REQUIRES(mutex_);
+    std::uint32_t free_pages() const TIDEMARK_REQUIRES(mutex_);
+    void finish(PageIndex page, PageState state) TIDEMARK_REQUIRES(mutex_);
+    void finish_resident(PageIndex page, EnterReason reason) TIDEMARK_REQUIRES(mutex_);
+    void leave_resident(PageIndex page, PageState state) TIDEMARK_REQUIRES(mutex_);
+    void release_slot(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void retire_shadow(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void apply_limit() TIDEMARK_REQUIRES(mutex_);
+    void rerank() TIDEMARK_REQUIRES(mutex_);
+    std::uint16_t coarse_now() const;
+    void post(Event event) TIDEMARK_REQUIRES(mutex_);
+    void deliver_events() TIDEMARK_EXCLUDES(mutex_);
+
+    // fault_service.cc
+    void handler_main(Loader &loader);
+    void parked_main(Loader &loader);
+    void serve(const Fault &fault, Loader &loader);
+    Plan plan_fault(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    Plan plan_zero_fill(const Fault &fault, PageState from) TIDEMARK_REQUIRES(mutex_);
+    void plan_load(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    bool add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    void park(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
+    void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
+    void execute_load(const Fault *fault, Loader &loader, EnterReason others);
+    void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
+              EnterReason others);
+    void hold(PageIndex page, std::size_t tier, int error, const Fault &fault)
+        TIDEMARK_REQUIRES(mutex_);
+    void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros
+    void count_latency(const Fault &fault);
+
+    // eviction.cc
+    void evictor_main();
+    bool eviction_due() const TIDEMARK_REQUIRES(mutex_);
+    bool drop_stale_shadows();
+    bool stage_some();
+    std::vector<PageRun> select_victims() TIDEMARK_REQUIRES(mutex_);
+    std::uint8_t coldness_wanted() const TIDEMARK_REQUIRES(mutex_);
+    void move_out(PageRun run);
+    void put_back(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void age_ranks() TIDEMARK_REQUIRES(mutex_);
+
+    // writeback.cc
+    bool clean_some();
+    std::vector<WriteItem> take_staged() TIDEMARK_REQUIRES(mutex_);
+    void write_items(std::vector<WriteItem *> items);
+    void write_to_tier(std::size_t tier, std::span<WriteItem *const> items);
+    bool tier_usable(std::size_t tier);
+    void tier_failed(std::size_t tier, int error);
+    void tier_worked(std::size_t tier);
+    bool settle_written(std::span<const WriteItem> items);
+    std::uint32_t reclaim_clean_slots(std::uint32_t want);
+
+    // mover.cc
+    void mover_main(Loader &loader);
+    bool serve_prefetch(Loader &loader);
+    bool demote_some(Loader &loader);
+    bool compact_some(Loader &loader);
+    bool over_watermark(std::size_t tier) const;
+    std::size_t relocate(Loader &loader, std::size_t to);
+    std::size_t write_relocated(Loader &loader, std::size_t to, std::vector<Slot> &slots);
+    bool collect_cold(Loader &loader, std::size_t from, std::uint16_t min_age)
+        TIDEMARK_REQUIRES(mutex_);
+
+    // control.cc
+    void wait_still(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void discard_part(PageRun run);
+    Loader &control_loader() TIDEMARK_REQUIRES(control_mutex_) { return *loaders_[handlers_ + 2]; }
+    std::size_t tier_of_class(TierClass tier_class) const; // tiers_.size() if there is none
+
+    const std::string id_;
+    std::uint32_t pages_ = 0;
+    const std::uint32_t handlers_;
+    const Listener listener_;
+    std::vector<std::unique_ptr<Tier>> tiers_;
+    std::vector<std::size_t> tier_order_; // indices, fastest class first
+    std::unique_ptr<GuestMemory> memory_;
+    const Clock::time_point started_ = Clock::now();
+    LatencyHistogram latency_; // has its own atomics
+
+    Mutex mutex_;
+    CondVar work_;         // the evictor waits here
+    CondVar mover_work_;   // the mover waits here
+    CondVar parked_work_;  // the parked server waits here
+    CondVar transit_done_; // callers that need a page out of transit wait here
+    BackendConfig config_ TIDEMARK_GUARDED_BY(mutex_);
+    PageTable table_ TIDEMARK_GUARDED_BY(mutex_){0};
+    std::unique_ptr<EvictionPolicy> policy_ TIDEMARK_GUARDED_BY(mutex_);
+    std::array<std::uint32_t, 256> resident_by_rank_ TIDEMARK_GUARDED_BY(mutex_){};
+    bool armed_ TIDEMARK_GUARDED_BY(mutex_) = false;
+    bool stopping_ TIDEMARK_GUARDED_BY(mutex_) = false;
+    std::uint32_t limit_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint32_t charged_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint32_t reserve_low_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint32_t reserve_high_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint32_t transit_waiters_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    PageIndex hand_ TIDEMARK_GUARDED_BY(mutex_);        // eviction sweep
+    PageIndex demote_hand_ TIDEMARK_GUARDED_BY(mutex_); // demotion sweep
+    PageIndex reclaim_hand_ TIDEMARK_GUARDED_BY(mutex_);
+    std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::deque<PageIndex> staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
+    std::vector<PageIndex> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
+    std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
+    std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
+    std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
+    std::array<Stream, 16> streams_ TIDEMARK_GUARDED_BY(mutex_){};
+    std::size_t next_stream_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint64_t queued_prefetch_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::deque<PrefetchRequest> prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_);
+    std::vector<Event> events_ TIDEMARK_GUARDED_BY(mutex_);
+    Clock::time_point last_pressure_ TIDEMARK_GUARDED_BY(mutex_);
+    Counters counters_ TIDEMARK_GUARDED_BY(mutex_);
+
+    // Used by the evictor thread alone.
+    std::vector<std::unique_ptr<IoQueue>> write_queues_;
+    std::vector<Clock::time_point> tier_failed_at_;
+    std::vector<std::unique_ptr<Loader>> loaders_; // handlers, then parked server, mover, callers
+    Mutex control_mutex_;                          // one reader of cold pages at a time; above mutex_
+    std::vector<Thread> threads_;                  // last member: joined first
+};
+
+} // namespace tidemark

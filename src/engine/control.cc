@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What callers ask of a backend from their own threads: settings, figures, discards, reads without
+// promotion, and the fate of held pages.
+#include "engine/backend.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace tidemark {
+
+namespace {
+constexpr std::uint32_t kDiscardBatch = 512;
+constexpr std::uint64_t kPrefetchQueueMost = 1u << 22; // pages: 16 GiB asked for and not yet done
+} // namespace
+
+Result<void> Backend::configure(const BackendConfig &config) {
+    MutexLock lock(mutex_);
+    const BackendConfig before = config_;
+    config_ = config;
+    if (!armed_ && memory_ && config.dram_limit < bytes_of(pages_)) {
+        apply_limit();
+        if (auto armed = arm(); !armed) {
+            config_ = before;
+            apply_limit();
+            return armed;
+        }
+    }
+    if (policy_ && policy_->kind() != config.policy) {
+        policy_ = make_policy(config.policy, pages_);
+        rerank();
+    }
+    if (memory_)
+        apply_limit();
+    mover_work_.notify_one();
+    return {};
+}
+
+BackendConfig Backend::config() {
+    MutexLock lock(mutex_);
+    return config_;
+}
+
+BackendReport Backend::report() {
+    BackendReport out;
+    MutexLock lock(mutex_);
+    out.config = config_;
+    out.armed = armed_;
+    for (std::size_t s = 0; s < kPageStates; ++s)
+        out.pages[s] = table_.count(static_cast<PageState>(s));
+    std::uint64_t used_pages = charged_;
+    if (!armed_ && memory_)
+        // Nobody counts faults yet: ask the kernel what is mapped.
+        if (const auto mapped = memory_->mapped_pages()) {
+            const auto resident =
+                static_cast<std::uint64_t>(std::count(mapped->begin(), mapped->end(), true));
+            used_pages += resident;
+            out.pages[static_cast<std::size_t>(PageState::resident)] = resident;
+            out.pages[static_cast<std::size_t>(PageState::untouched)] = pages_ - resident;
+        }
+    out.dram_used = bytes_of(used_pages);
+    out.dram_slack = slack_bytes();
+    out.metadata_bytes = table_.bytes() + staged_queue_.size() * sizeof(PageIndex) +
+                         stale_shadows_.capacity() * sizeof(PageIndex);
+    out.counters = counters_;
+    out.latency = latency_.counts();
+    for (const auto &tier : tiers_) {
+        TierReport report;
+        const TierCounters &counters = tier->counters();
+        report.tier_class = tier->tier_class();
+        report.degraded = tier->degraded;
+        report.direct_io = tier->disk().direct();
+        report.capacity = bytes_of(tier->capacity_slots());
+        report.used = bytes_of(tier->used_slots());
+        report.read_bytes = counters.read_bytes;
+        report.written_bytes = counters.written_bytes;
+        report.read_errors = counters.read_errors;
+        report.write_errors = counters.write_errors;
+        report.checksum_errors = counters.checksum_errors;
+        for (std::size_t b = 0; b < kWriteSizeBuckets; ++b)
+            report.write_sizes[b] = counters.write_sizes[b];
+        out.metadata_bytes += tier->metadata_bytes();
+        out.tiers.push_back(report);
+    }
+    for (std::uint32_t i = 0; i < pages_; ++i)
+        if (const PageEntry &entry = table_[PageIndex{i}]; entry.state == PageState::stored)
+            ++out.tiers[entry.tier()].pages;
+    return out;
+}
+
+bool Backend::prefetch(PageRun run, bool to_dram) {
+    MutexLock lock(mutex_);
+    if (queued_prefetch_pages_ + run.count > kPrefetchQueueMost)
+        return false;
+    if (run.count == 0)
+        return true;
+    queued_prefetch_pages_ += run.count;
+    prefetch_queue_.push_back({run, to_dram});
+    mover_work_.notify_one();
+    return true;
+}
+
+void Backend::wait_still(PageIndex page) {
+    ++transit_waiters_;
+    while (!stopping_ && (in_transit(table_[page].state) ||
+                          table_[page].has(page_flags::shadow_busy | page_flags::shadow_reading)))
+        transit_done_.wait(mutex_);
+    --transit_waiters_;
+}
+
+bool Backend::discard(PageRun run) {
+    {
+        MutexLock lock(mutex_);
+        if (!armed_)
+            return false;
+    }
+    while (run.count != 0) {
+        const std::uint32_t count = std::min(run.count, kDiscardBatch);
+        discard_part({run.first, count});
+        run = {run.first.next(count), run.count - count};
+    }
+    return true;
+}
+
+// Two discards of one range take pages in ascending order, so they can't wait for each other in turn.
+void Backend::discard_part(PageRun run) {
+    std::vector<PageRun> mapped;
+    std::uint32_t resident = 0;
+    {
+        MutexLock lock(mutex_);
+        for (PageIndex page = run.first; page < run.end(); page = page.next()) {
+            wait_still(page);
+            if (stopping_)
+                return;
+            PageEntry &entry = table_[page];
+            const PageState from = entry.state;
+            if (from == PageState::untouched)
+                continue;
+            ++counters_.discarded_pages;
+            release_slot(page);
+            entry.clear(page_flags::unasked);
+            switch (from) {
+            case PageState::resident:
+                leave_resident(page, PageState::filling);
+                break;
+            case PageState::poisoned:
+                table_.set_state(page, PageState::filling);
+                break;
+            case PageState::staged:
+                table_.set_state(page, PageState::filling);
+                retire_shadow(page);
+                finish(page, PageState::untouched);
+                continue;
+            case PageState::held:
+                std::erase_if(held_, [page](const Held &held) { return held.page == page; });
+                finish(page, PageState::untouched);
+                parked_.push_back({page, 0, Clock::now()}); // what it held up gets zeros
+                parked_work_.notify_one();
+                continue;
+            default: // zero, stored
+                finish(page, PageState::untouched);
+                continue;
+            }
+            resident += from == PageState::resident ? 1 : 0;
+            if (!mapped.empty() && mapped.back().end() == page)
+                ++mapped.back().count;
+            else
+                mapped.push_back({page, 1});
+        }
+    }
+    for (const PageRun part : mapped) {
+        const int error = memory_->drop_guest(part);
+        TIDEMARK_CHECK(error == 0); // the guest would see old bytes
+    }
+    MutexLock lock(mutex_);
+    uncharge(resident);
+    for (const PageRun part : mapped)
+        for (PageIndex page = part.first; page < part.end(); page = page.next())
+            finish(page, PageState::untouched);
+}
+
+bool Backend::known_zero(PageIndex page) {
+    MutexLock lock(mutex_);
+    const PageState state = table_[page].state;
+    return armed_ && (state == PageState::untouched || state == PageState::zero);
+}
+
+int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
+    MutexLock serial(control_mutex_);
+    PageState from = PageState::untouched;
+    {
+        MutexLock lock(mutex_);
+        if (!armed_)
+            return memory_->peek_guest(page, out);
+        wait_still(page);
+        from = table_[page].state;
+        switch (from) {
+        case PageState::resident:
+            leave_resident(page, PageState::filling);
+            break;
+        case PageState::staged:
+            table_.set_state(page, PageState::filling);
+            break;
+        case PageState::stored:
+            control_loader().items.clear();
+            add_load(page, control_loader());
+            break;
+        case PageState::held:
+        case PageState::poisoned:
+            return EIO;
+        default:
+            std::memset(out.data(), 0, kPageSize);
+            return 0;
+        }
+    }
+    int error = 0;
+    if (from == PageState::stored) {
+        control_loader().read(false, [](std::size_t, std::size_t) {});
+        error = control_loader().items[0].error;
+        std::memcpy(out.data(), control_loader().page_bytes(0), kPageSize);
+    } else if (from == PageState::resident) {
+        error = memory_->peek_guest(page, out);
+    } else {
+        std::memcpy(out.data(), memory_->shadow(page), kPageSize);
+    }
+    MutexLock lock(mutex_);
+    if (from == PageState::resident)
+        ++resident_by_rank_[table_.rank(page)]; // no access of the guest's: its rank stays
+    if (from == PageState::staged)
+        staged_queue_.push_back(page);
+    finish(page, from);
+    return error;
+}
+
+std::uint64_t Backend::resolve(PageRun run, bool retry) {
+    std::vector<Held> chosen;
+    {
+        MutexLock lock(mutex_);
+        const auto split = std::stable_partition(held_.begin(), held_.end(), [&](const Held &h) {
+            return h.page < run.first || h.page >= run.end();
+        });
+        chosen.assign(split, held_.end());
+        held_.erase(split, held_.end());
+        for (const Held &held : chosen) {
+            if (retry) {
+                finish(held.page, PageState::stored);
+                for (const std::int32_t thread : held.threads)
+                    parked_.push_back({held.page, thread, Clock::now()});
+            } else {
+                release_slot(held.page);
+                finish(held.page, PageState::poisoned);
+            }
+            post({EventKind::page_resolved, 0, held.page, retry ? 0 : EHWPOISON});
+        }
+        parked_work_.notify_one();
+    }
+    if (!retry)
+        for (const Held &held : chosen) {
+            memory_->poison({held.page, 1});
+            memory_->wake({held.page, 1});
+        }
+    deliver_events();
+    return chosen.size();
+}
+
+bool Backend::thread_held(std::int32_t thread_id) {
+    MutexLock lock(mutex_);
+    return std::any_of(held_.begin(), held_.end(), [thread_id](const Held &held) {
+        return std::find(held.threads.begin(), held.threads.end(), thread_id) != held.threads.end();
+    });
+}
+
+std::uint64_t Backend::held_pages() {
+    MutexLock lock(mutex_);
+    return held_.size();
+}
+
+} // namespace tidemark

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The evictor keeps a reserve of free DRAM so that faults need not wait for it.
+//
+//   one round:  drop shadows nobody needs  ->  stage the coldest resident pages (R -> S, batches)
+//               ->  clean the longest staged (zero? same as its copy? else write), see writeback.cc
+//
+// It starts when the reserve is half used up and stops when it is whole. Staged pages up to the
+// policy's share stay staged: they are the second chance, and the only sight of reads there is.
+#include "engine/backend.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace tidemark {
+
+namespace {
+constexpr std::uint32_t kBatch = 64;
+constexpr std::uint32_t kSweep = 32768; // table entries looked at per hold of the lock
+constexpr int kMoveAttempts = 16;
+
+std::vector<PageRun> runs_of(std::vector<PageIndex> &pages) {
+    std::sort(pages.begin(), pages.end());
+    std::vector<PageRun> runs;
+    for (const PageIndex page : pages)
+        if (!runs.empty() && runs.back().end() == page)
+            ++runs.back().count;
+        else
+            runs.push_back({page, 1});
+    return runs;
+}
+} // namespace
+
+bool Backend::eviction_due() const {
+    return armed_ && (free_pages() < reserve_low_ || !parked_.empty() ||
+                      stale_shadows_.size() >= kBatch);
+}
+
+void Backend::evictor_main() {
+    for (;;) {
+        {
+            MutexLock lock(mutex_);
+            while (!stopping_ && !eviction_due())
+                work_.wait_for(mutex_, std::chrono::milliseconds(200));
+            if (stopping_)
+                return;
+        }
+        for (bool more = true; more;) {
+            bool progress = drop_stale_shadows();
+            bool stage = false, clean = false;
+            {
+                MutexLock lock(mutex_);
+                const std::uint32_t staged = table_.count(PageState::staged);
+                const std::uint32_t target = limit_pages_ / 256 * policy_->staged_share();
+                more = !stopping_ && free_pages() < reserve_high_;
+                stage = more && staged < target + kBatch;
+                clean = more && (staged >= target || free_pages() < reserve_low_);
+            }
+            if (stage)
+                progress = stage_some() || progress;
+            if (clean)
+                progress = clean_some() || progress;
+            if (more && !progress) {
+                MutexLock lock(mutex_);
+                if (Clock::now() - last_pressure_ > std::chrono::seconds(1)) {
+                    last_pressure_ = Clock::now();
+                    post({EventKind::pressure, 0, {}, 0});
+                }
+                work_.wait_for(mutex_, std::chrono::milliseconds(20));
+            }
+            deliver_events();
+        }
+    }
+}
+
+bool Backend::drop_stale_shadows() {
+    std::vector<PageIndex> pages;
+    {
+        MutexLock lock(mutex_);
+        pages.swap(stale_shadows_);
+    }
+    if (pages.empty())
+        return false;
+    const std::vector<PageRun> runs = runs_of(pages);
+    const int error = memory_->drop_shadow(runs);
+    TIDEMARK_CHECK(error == 0); // DONTNEED on our own mapping: S[i] would be left behind and reused
+    MutexLock lock(mutex_);
+    for (const PageIndex page : pages)
+        table_[page].clear(page_flags::shadow_stale);
+    uncharge(static_cast<std::uint32_t>(pages.size()));
+    if (transit_waiters_ != 0)
+        transit_done_.notify_all();
+    return true;
+}
+
+bool Backend::stage_some() {
+    std::vector<PageRun> runs;
+    {
+        MutexLock lock(mutex_);
+        if (policy_->ageing_due())
+            age_ranks();
+        runs = select_victims();
+    }
+    for (const PageRun run : runs)
+        move_out(run);
+    return !runs.empty();
+}
+
+// The coldest ranks that hold a batch of pages between them.
+std::uint8_t Backend::coldness_wanted() const {
+    std::array<std::uint32_t, 256> by_coldness{};
+    for (unsigned rank = 0; rank < 256; ++rank)
+        by_coldness[policy_->coldness(static_cast<std::uint8_t>(rank))] += resident_by_rank_[rank];
+    std::uint32_t sum = 0;
+    for (unsigned coldness = 0; coldness < 256; ++coldness) {
+        sum += by_coldness[coldness];
+        if (sum >= kBatch)
+            return static_cast<std::uint8_t>(coldness);
+    }
+    return 255;
+}
+
+std::vector<PageRun> Backend::select_victims() {
+    const std::uint8_t wanted = coldness_wanted();
+    std::vector<PageIndex> pages;
+    for (std::uint32_t seen = 0; seen < pages_ && pages.size() < kBatch; ++seen) {
+        // A sweep that has found something need not hold the lock for longer.
+        if (seen >= kSweep && !pages.empty())
+            break;
+        const PageIndex page = hand_;
+        hand_ = page.value + 1 < pages_ ? page.next() : PageIndex{0};
+        const PageEntry &entry = table_[page];
+        if (entry.state != PageState::resident || entry.shadow_in_use() ||
+            policy_->coldness(table_.rank(page)) > wanted)
+            continue;
+        leave_resident(page, PageState::staging);
+        pages.push_back(page);
+    }
+    return runs_of(pages);
+}
+
+void Backend::put_back(PageIndex page) {
+    ++counters_.move_busy;
+    finish_resident(page, EnterReason::put_back);
+}
+
+// R -> S for a run in state staging. Every page ends staged, resident again, or found to be a hole.
+void Backend::move_out(PageRun run) {
+    for (int attempts = 0; run.count != 0;) {
+        const RunResult result = memory_->move_out(run);
+        MutexLock lock(mutex_);
+        for (std::uint32_t i = 0; i < result.done; ++i) {
+            finish(run.first.next(i), PageState::staged);
+            staged_queue_.push_back(run.first.next(i));
+        }
+        run = {run.first.next(result.done), run.count - result.done};
+        if (run.count == 0)
+            return;
+        const PageIndex page = run.first;
+        bool settled = true;
+        switch (result.error) {
+        case ENOENT: // a hole: somebody dropped the page from R, so it reads as zero
+            release_slot(page);
+            uncharge(1);
+            finish(page, PageState::untouched);
+            break;
+        case EBUSY: // pinned for I/O, or shared with a fork: it stays, as if just used
+            put_back(page);
+            break;
+        case 0:
+        case EAGAIN: // the mapping changed under the call
+            settled = ++attempts >= kMoveAttempts;
+            if (settled)
+                put_back(page);
+            break;
+        case EEXIST: // S[page] in use although the table says it is free: a page would be lost
+            TIDEMARK_CHECK(!"the shadow of a page to be staged is in use");
+            break;
+        default: // EINVAL: mlocked or protected memory can't be moved; it stays resident
+            put_back(page);
+            break;
+        }
+        if (settled)
+            run = {page.next(), run.count - 1};
+    }
+}
+
+void Backend::age_ranks() {
+    resident_by_rank_.fill(0);
+    for (std::uint32_t i = 0; i < pages_; ++i) {
+        std::uint8_t &rank = table_.rank(PageIndex{i});
+        rank = policy_->age(rank);
+        if (table_[PageIndex{i}].state == PageState::resident)
+            ++resident_by_rank_[rank];
+    }
+}
+
+} // namespace tidemark

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// From a fault message to a mapped page.
+//
+//   serve():  lock -> plan_fault(): look at the page's state, charge DRAM, take the page into transit
+//             unlock -> the slow part: copy, zero, or read and verify
+//             lock -> finish_resident()
+//
+// A fault never waits inside a handler for anything but its own read: without DRAM it is parked, on a
+// page in transit it is left to whoever ends the transit.
+#include "engine/backend.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+namespace tidemark {
+
+namespace {
+constexpr std::uint32_t kZeroWindow = 16;
+constexpr std::uint32_t kLoadWindow = 64;
+constexpr std::uint32_t kFirstWindow = 2;
+} // namespace
+
+void Backend::handler_main(Loader &loader) {
+    std::array<FaultMessage, 16> messages;
+    while (const std::size_t count = memory_->read_faults(messages)) {
+        const auto now = Clock::now();
+        for (std::size_t i = 0; i < count; ++i) {
+            // Nothing of ours reads a hole of S: a page would be lost without a trace.
+            TIDEMARK_CHECK(!messages[i].in_shadow);
+            serve({messages[i].page, messages[i].thread_id, now}, loader);
+        }
+    }
+}
+
+void Backend::parked_main(Loader &loader) {
+    for (;;) {
+        Fault fault;
+        {
+            MutexLock lock(mutex_);
+            while (!stopping_ && (parked_.empty() || free_pages() == 0))
+                parked_work_.wait_for(mutex_, std::chrono::milliseconds(100));
+            if (stopping_)
+                return;
+            fault = parked_.front();
+            parked_.pop_front();
+        }
+        serve(fault, loader);
+    }
+}
+
+void Backend::serve(const Fault &fault, Loader &loader) {
+    Plan plan;
+    {
+        MutexLock lock(mutex_);
+        plan = plan_fault(fault, loader);
+    }
+    switch (plan.step) {
+    case Step::none:
+        return;
+    case Step::wake:
+        memory_->wake(plan.run);
+        return;
+    case Step::poison:
+        memory_->poison(plan.run);
+        memory_->wake(plan.run);
+        return;
+    case Step::load:
+        execute_load(&fault, loader, EnterReason::unasked);
+        deliver_events();
+        return;
+    case Step::from_shadow:
+        map_in(plan.run, memory_->shadow(fault.page));
+        break;
+    case Step::refill:
+    case Step::zero_fill:
+        map_in(plan.run, nullptr);
+        break;
+    }
+    count_latency(fault);
+    MutexLock lock(mutex_);
+    for (PageIndex page = plan.run.first; page < plan.run.end(); page = page.next())
+        if (plan.step == Step::from_shadow) {
+            // Whoever of us and the writer needs S last gives it up.
+            table_[page].clear(page_flags::shadow_reading);
+            if (!table_[page].has(page_flags::shadow_busy))
+                retire_shadow(page);
+            finish_resident(page, EnterReason::refault_staged);
+        } else {
+            finish_resident(page, EnterReason::first_touch);
+        }
+}
+
+Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
+    PageEntry &entry = table_[fault.page];
+    const PageRun run{fault.page, 1};
+    const PageState from = entry.state;
+    switch (from) {
+    case PageState::resident:
+        // Either another thread mapped it since, or someone dropped it from R without telling us (then
+        // it holds zeros, as dropped anonymous memory does). Filling tells the two apart by EEXIST.
+        leave_resident(fault.page, PageState::filling);
+        return {Step::refill, run, from};
+    case PageState::untouched:
+    case PageState::zero:
+        return plan_zero_fill(fault, from);
+    case PageState::staged:
+    case PageState::writing:
+        if (!charge(1, false)) {
+            park(fault);
+            return {};
+        }
+        ++counters_.faults;
+        ++counters_.faults_staged;
+        if (from == PageState::writing)
+            entry.set(page_flags::shadow_busy);
+        entry.set(page_flags::shadow_reading);
+        table_.set_state(fault.page, PageState::filling);
+        if (entry.has(page_flags::unasked)) {
+            entry.clear(page_flags::unasked);
+            ++counters_.readahead_used;
+        }
+        return {Step::from_shadow, run, from};
+    case PageState::stored:
+        if (!charge(1, false)) {
+            park(fault);
+            return {};
+        }
+        ++counters_.faults;
+        ++counters_.faults_stored;
+        plan_load(fault, loader);
+        return {Step::load, run, from};
+    case PageState::filling:
+    case PageState::staging:
+    case PageState::loading:
+        entry.set(page_flags::wanted);
+        waiting_.push_back(fault);
+        return {};
+    case PageState::held:
+        for (Held &held : held_)
+            if (held.page == fault.page && std::find(held.threads.begin(), held.threads.end(),
+                                                     fault.thread_id) == held.threads.end())
+                held.threads.push_back(fault.thread_id);
+        return {};
+    case PageState::poisoned:
+        return {Step::poison, run, from};
+    }
+    return {};
+}
+
+Backend::Plan Backend::plan_zero_fill(const Fault &fault, PageState from) {
+    if (!charge(1, false)) {
+        park(fault);
+        return {};
+    }
+    ++counters_.faults;
+    ++counters_.faults_untouched;
+    const std::uint32_t window = stream_window(fault.page, kZeroWindow);
+    PageRun run{fault.page, 1};
+    table_.set_state(fault.page, PageState::filling);
+    while (run.count < window && run.end().value < pages_ &&
+           table_[run.end()].state == PageState::untouched && charge(1, true)) {
+        table_.set_state(run.end(), PageState::filling);
+        ++run.count;
+    }
+    stream_served(fault.page, run.end());
+    return {Step::zero_fill, run, from};
+}
+
+bool Backend::add_load(PageIndex page, Loader &loader) {
+    const PageEntry &entry = table_[page];
+    table_.set_state(page, PageState::loading);
+    loader.items.push_back(
+        {page, entry.slot, static_cast<std::uint8_t>(entry.tier()), entry.checksum, 0});
+    return loader.items.size() < Loader::kPages;
+}
+
+// The demanded page, and in a stream what lies ahead of it. Pages that need no read (resident, zero)
+// inside the window are stepped over: they do not end a stream.
+void Backend::plan_load(const Fault &fault, Loader &loader) {
+    loader.items.clear();
+    add_load(fault.page, loader);
+    const std::uint32_t window = config_.prefetch ? stream_window(fault.page, kLoadWindow) : 1;
+    PageIndex ahead = fault.page.next();
+    for (; ahead.value < pages_ && ahead.value - fault.page.value < window; ahead = ahead.next()) {
+        if (table_[ahead].state != PageState::stored)
+            continue;
+        if (!charge(1, true))
+            break;
+        ++counters_.readahead_pages;
+        if (!add_load(ahead, loader))
+            break;
+    }
+    stream_served(fault.page, ahead);
+}
+
+void Backend::park(const Fault &fault) {
+    ++counters_.faults_parked;
+    parked_.push_back(fault);
+    work_.notify_one();
+    parked_work_.notify_one();
+}
+
+// A stream is a place where the next fault is expected. Each fault that meets the expectation makes
+// the window four times as large; a fault that meets none starts a new stream with no window.
+std::uint32_t Backend::stream_window(PageIndex page, std::uint32_t cap) {
+    for (const Stream &stream : streams_)
+        if (stream.window != 0 && page >= stream.next &&
+            page.value - stream.next.value <= stream.window)
+            return std::min(cap, stream.window * 4);
+    return 1;
+}
+
+void Backend::stream_served(PageIndex page, PageIndex end) {
+    const std::uint32_t length = end.value - page.value;
+    for (Stream &stream : streams_)
+        if (stream.window != 0 && page >= stream.next &&
+            page.value - stream.next.value <= stream.window) {
+            stream = {end, std::max(length, kFirstWindow)};
+            return;
+        }
+    streams_[next_stream_++ % streams_.size()] = {end, kFirstWindow};
+}
+
+// Reads loader.items (all in state loading, all charged) and maps what came back good. With a fault,
+// items[0] is its page and goes first.
+void Backend::execute_load(const Fault *fault, Loader &loader, EnterReason others) {
+    loader.read(fault != nullptr, [&](std::size_t first, std::size_t count) {
+        land(loader, first, count, fault, others);
+    });
+}
+
+void Backend::land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
+                   EnterReason others) {
+    // Pages next to each other with good bytes go in with one call.
+    for (std::size_t i = first; i < first + count;) {
+        std::size_t end = i + 1;
+        while (end < first + count && loader.items[end].error == 0 && loader.items[i].error == 0 &&
+               loader.items[end].page == loader.items[end - 1].page.next())
+            ++end;
+        const std::uint32_t run = static_cast<std::uint32_t>(end - i);
+        if (loader.items[i].error == 0)
+            map_in({loader.items[i].page, run}, loader.page_bytes(i));
+        const bool demanded = fault != nullptr && i == 0;
+        if (demanded && loader.items[i].error == 0)
+            count_latency(*fault);
+        MutexLock lock(mutex_);
+        for (; i < end; ++i) {
+            const LoadItem &item = loader.items[i];
+            const bool asked = fault != nullptr && i == 0;
+            if (item.error == 0) {
+                finish_resident(item.page, asked ? EnterReason::refault_stored : others);
+                continue;
+            }
+            uncharge(1);
+            if (asked)
+                hold(item.page, item.tier, item.error, *fault);
+            else
+                finish(item.page, PageState::stored); // the fault that needs it will tell
+        }
+    }
+}
+
+void Backend::hold(PageIndex page, std::size_t tier, int error, const Fault &fault) {
+    Held held{page, error, {fault.thread_id}};
+    PageEntry &entry = table_[page];
+    entry.clear(page_flags::wanted);
+    for (auto it = waiting_.begin(); it != waiting_.end();)
+        if (it->page == page) {
+            held.threads.push_back(it->thread_id);
+            it = waiting_.erase(it);
+        } else {
+            ++it;
+        }
+    held_.push_back(std::move(held));
+    finish(page, PageState::held);
+    post({EventKind::page_held, static_cast<std::uint32_t>(tier), page, error});
+}
+
+// Maps bytes (or zeros) at run and wakes who waits. Ends only when every page is there, or R is gone.
+void Backend::map_in(PageRun run, const std::byte *bytes) {
+    while (run.count != 0) {
+        const RunResult result =
+            bytes != nullptr ? memory_->copy_in(run, bytes) : memory_->zero_in(run);
+        run = {run.first.next(result.done), run.count - result.done};
+        if (bytes != nullptr)
+            bytes += result.done * kPageSize;
+        switch (result.error) {
+        case 0:
+            break;
+        case EAGAIN: // the mapping is changing (a fork, a mprotect): once more
+            std::this_thread::yield();
+            break;
+        case EEXIST: // it is there already: whoever waits must only be told
+            memory_->wake({run.first, 1});
+            run = {run.first.next(), run.count - 1};
+            if (bytes != nullptr)
+                bytes += kPageSize;
+            break;
+        case ENOENT: // R is being unmapped: the guest is going away
+        case ESRCH:  // so is the process
+            return;
+        case ENOMEM: // the host is out of memory for a moment; the guest waits, as for any host OOM
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            break;
+        default:
+            TIDEMARK_CHECK(!"userfaultfd refused to map a page");
+        }
+    }
+}
+
+void Backend::count_latency(const Fault &fault) {
+    latency_.record(Clock::now() - fault.since);
+}
+
+} // namespace tidemark
