@@ -164,6 +164,10 @@ struct tidemark_stats {
     struct tidemark_tier_stats tiers[TIDEMARK_MAX_TIERS];
 };
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 /* "MAJOR.MINOR.PATCH" of the library. */
 const char *tidemark_version(void) TIDEMARK_NOEXCEPT;
 
@@ -221,6 +225,10 @@ int64_t tidemark_backend_resolve(tidemark_backend *backend, uint64_t offset, uin
 bool tidemark_engine_thread_held(tidemark_engine *engine, int32_t tid) TIDEMARK_NOEXCEPT;
 /* Number of held pages in all backends of the engine. */
 uint64_t tidemark_engine_held_pages(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
