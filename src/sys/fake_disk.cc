@@ -15,13 +15,14 @@ namespace {
 
 constexpr std::uint64_t kNoPage = UINT64_MAX;
 
-// Calls visit(index, bytes) for each page of the request, in order.
-template <typename Visit> void for_each_page(const IoRequest &request, Visit visit) {
-    std::uint64_t index = 0;
+// Where the request's pages are in memory, in order.
+std::vector<std::byte *> pages_of(const IoRequest &request) {
+    std::vector<std::byte *> pages;
     for (const iovec &part : request.parts) {
         for (std::size_t at = 0; at < part.iov_len; at += kPageSize)
-            visit(index++, static_cast<std::byte *>(part.iov_base) + at);
+            pages.push_back(static_cast<std::byte *>(part.iov_base) + at);
     }
+    return pages;
 }
 
 class FakeQueue final : public IoQueue {
@@ -176,31 +177,26 @@ int FakeDiskState::read_error(const IoRequest &request) {
 // Writes the first `pages` pages except the one numbered `skipped`.
 void FakeDiskState::write_pages(const IoRequest &request, std::uint64_t pages,
                                 std::uint64_t skipped) {
-    auto &stored = pages_;
-    for_each_page(request, [&](std::uint64_t index, const std::byte *bytes) {
-        if (index < pages && index != skipped)
-            std::memcpy(stored[request.offset + bytes_of(index)].data(), bytes, kPageSize);
-    });
+    const std::vector<std::byte *> from = pages_of(request);
+    for (std::uint64_t index = 0; index < pages; ++index) {
+        if (index != skipped)
+            std::memcpy(pages_[request.offset + bytes_of(index)].data(), from[index], kPageSize);
+    }
 }
 
 void FakeDiskState::read_pages(const IoRequest &request) {
-    const std::uint64_t count = request.length() / kPageSize;
-    std::uint64_t flipped = kNoPage;
-    const std::uint64_t flipped_byte = next_random(random_) % kPageSize;
-    const auto &stored = pages_;
+    const std::vector<std::byte *> to = pages_of(request);
+    for (std::size_t index = 0; index < to.size(); ++index) {
+        const auto page = pages_.find(request.offset + bytes_of(index));
+        if (page != pages_.end())
+            std::memcpy(to[index], page->second.data(), kPageSize);
+        else
+            std::memset(to[index], 0, kPageSize);
+    }
     if (chance(random_, chances_.bit_flip)) {
         ++injected_;
-        flipped = next_random(random_) % count;
+        to[next_random(random_) % to.size()][next_random(random_) % kPageSize] ^= std::byte{1};
     }
-    for_each_page(request, [&](std::uint64_t index, std::byte *bytes) {
-        const auto page = stored.find(request.offset + bytes_of(index));
-        if (page != stored.end())
-            std::memcpy(bytes, page->second.data(), kPageSize);
-        else
-            std::memset(bytes, 0, kPageSize);
-        if (index == flipped)
-            bytes[flipped_byte] ^= std::byte{1};
-    });
 }
 
 void FakeDiskState::run(IoRequest &request) {
