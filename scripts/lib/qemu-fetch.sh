@@ -114,7 +114,6 @@ qemu_unpack() {
         git symbolic-ref HEAD refs/heads/tidemark
         git config core.autocrlf false
         git config gc.auto 0
-        printf '/backends/tidemark\n/qapi/tiered-memory*.json\n' >>.git/info/exclude
         git add -A -f .
         as_nobody git commit -q -m "QEMU $version"
         git tag pristine
