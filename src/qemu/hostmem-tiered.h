@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * memory-backend-tiered, as its files see it.
+ *
+ * Lifetime. A backend enters the list of live backends when its block has been attached to the engine,
+ * and leaves it when the block goes away. Code that may run without the BQL (QMP out of band, discards)
+ * takes it from the list with tiered_backend_get() and gives it back with tiered_backend_put();
+ * leaving the list waits for those users. Property fields change only under the BQL.
+ */
+#ifndef HOSTMEM_TIERED_H
+#define HOSTMEM_TIERED_H
+
+#include "system/hostmem.h"
+#include "qapi/qapi-types-tiered-memory-types.h"
+#include "qemu/queue.h"
+#include "tidemark.h"
+#include "tidemark-compat.h"
+
+#define TYPE_MEMORY_BACKEND_TIERED "memory-backend-tiered"
+OBJECT_DECLARE_SIMPLE_TYPE(TieredBackend, MEMORY_BACKEND_TIERED)
+
+struct TieredBackend {
+    HostMemoryBackend parent_obj;
+
+    /* properties */
+    TieredMemoryTierList *tiers;
+    char *group;
+    uint64_t dram_limit; /* 0 = not given */
+    TieredMemoryPolicy policy;
+    uint32_t cold_age;
+    uint32_t prefetch_window;
+    bool prefetch;
+
+    char *id;
+    void *host; /* start of the attached block, else NULL */
+    tidemark_backend *engine_backend;
+    bool discard_required;
+    Error *migration_blocker;
+    RAMBlockNotifier block_notifier;
+    int64_t pressure_sent_ns; /* engine threads; atomic */
+
+    /* under the lock of the list */
+    unsigned users;
+    bool listed;
+    QLIST_ENTRY(TieredBackend) next;
+};
+
+/* tiered-engine.c: the process's engine and the list of live backends */
+tidemark_engine *tiered_engine(void); /* NULL until the first backend */
+tidemark_engine *tiered_engine_start(Error **errp);
+void tiered_backend_list(TieredBackend *tb);
+void tiered_backend_unlist(TieredBackend *tb);
+/* The live backend called @id, or NULL and an error. */
+TieredBackend *tiered_backend_get(const char *id, Error **errp);
+TieredBackend *tiered_backend_get_by_block(RAMBlock *rb);
+/* The live backend after @prev (which is given back), the first one for NULL, NULL at the end. */
+TieredBackend *tiered_backend_get_next(TieredBackend *prev);
+void tiered_backend_put(TieredBackend *tb);
+bool tiered_backend_exists(void);
+
+/*
+ * Engine threads must not run QEMU's signal handlers: they inherit the mask of the thread that makes
+ * them, so every call that may start threads goes between these.
+ */
+void tiered_block_signals(sigset_t *saved);
+void tiered_restore_signals(const sigset_t *saved);
+
+/* tiered-events.c */
+void tiered_event(void *opaque, const struct tidemark_event *event);
+
+/* tiered-migration.c */
+bool tiered_migration_prepare(TieredBackend *tb, Error **errp);
+void tiered_migration_cleanup(TieredBackend *tb);
+
+/* hostmem-tiered-props.c */
+void tiered_class_add_properties(ObjectClass *oc);
+struct tidemark_config tiered_config(const TieredBackend *tb);
+/* Changes what @mask names, in the engine (if attached) and in the properties: all or nothing. */
+bool tiered_configure(TieredBackend *tb, const struct tidemark_config *config, uint32_t mask,
+                      Error **errp);
+
+/* tiered-query.c */
+TieredMemoryInfo *tiered_query(TieredBackend *tb, Error **errp);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The calls QEMU's own files make into the overlay. Without Tidemark they are constants, so that a
+ * QEMU configured with -Dtidemark=disabled compiles to what it was.
+ */
+#ifndef TIERED_MEMORY_HOOKS_H
+#define TIERED_MEMORY_HOOKS_H
+
+#include "qapi/error.h"
+#include "qemu/main-loop.h"
+#include "qemu/thread.h"
+
+#ifdef CONFIG_TIDEMARK
+
+/*
+ * system/physmem.c, ram_block_discard_range(): drop DRAM and tier copies of a range of @rb. Returns
+ * false if the caller has to discard it the ordinary way, else *@ret is 0 or -errno.
+ */
+bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t length, int *ret);
+
+/*
+ * system/cpus.c, pause_all_vcpus(): wait for @cond once. Returns true if nothing but held vCPUs is
+ * left to wait for: they cannot execute guest code, and will stop as soon as their page is resolved.
+ */
+bool tiered_memory_wait_vcpus(QemuCond *cond);
+
+/* system/runstate.c: a reset has to wait because a page is held. */
+bool tiered_memory_defers_reset(void);
+
+/* monitor/qmp-cmds.c, qmp_cont(): refuse to run while a vCPU is held. */
+bool tiered_memory_may_run(Error **errp);
+
+/*
+ * system/vl.c, object_option_parse(): the visitor for an -object option in key=value form that is ours,
+ * else NULL. QEMU's own parser of that form knows no lists of structures (tiers.0.path=...).
+ */
+Visitor *tiered_memory_keyval_visitor(const char *option);
+
+/* migration/options.c, migrate_caps_check(): refuse what cannot work with tiered memory. */
+bool tiered_memory_check_caps(const bool *caps, Error **errp);
+
+#else
+
+static inline bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t length, int *ret)
+{
+    return false;
+}
+
+static inline bool tiered_memory_wait_vcpus(QemuCond *cond)
+{
+    qemu_cond_wait_bql(cond);
+    return false;
+}
+
+static inline bool tiered_memory_defers_reset(void)
+{
+    return false;
+}
+
+static inline bool tiered_memory_may_run(Error **errp)
+{
+    return true;
+}
+
+static inline Visitor *tiered_memory_keyval_visitor(const char *option)
+{
+    return NULL;
+}
+
+static inline bool tiered_memory_check_caps(const bool *caps, Error **errp)
+{
+    return true;
+}
+
+#endif
+#endif

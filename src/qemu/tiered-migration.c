@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Kinds of migration that cannot work with tiered memory, each refused with its reason. Precopy and
+ * savevm read and write guest memory like any other code and need nothing here.
+ */
+#include "qemu/osdep.h"
+#include "hw/qdev-core.h"
+#include "migration/blocker.h"
+#include "migration/options.h"
+#include "qapi/error.h"
+
+#include "hostmem-tiered.h"
+#include "tiered-memory-hooks.h"
+
+static bool refuse_capability(MigrationCapability cap, Error **errp)
+{
+    error_setg(errp, "memory-backend-tiered does not work with migration capability '%s':"
+               " guest memory has one userfaultfd, and tiering owns it;"
+               " migrate with precopy instead", MigrationCapability_str(cap));
+    return false;
+}
+
+bool tiered_memory_check_caps(const bool *caps, Error **errp)
+{
+    if (!tiered_backend_exists()) {
+        return true;
+    }
+    if (caps[MIGRATION_CAPABILITY_POSTCOPY_RAM]) {
+        return refuse_capability(MIGRATION_CAPABILITY_POSTCOPY_RAM, errp);
+    }
+    if (caps[MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT]) {
+        return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
+    }
+    return true;
+}
+
+bool tiered_migration_prepare(TieredBackend *tb, Error **errp)
+{
+    /* Capabilities set before a hot-plug; before that, migrate_caps_check() comes after us. */
+    if (phase_check(PHASE_MACHINE_READY)) {
+        if (migrate_postcopy_ram()) {
+            return refuse_capability(MIGRATION_CAPABILITY_POSTCOPY_RAM, errp);
+        }
+        if (migrate_background_snapshot()) {
+            return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
+        }
+    }
+    error_setg(&tb->migration_blocker, "memory-backend-tiered '%s' cannot be handed to another"
+               " process: use migration mode 'normal' instead of a CPR mode", tb->id);
+    return migrate_add_blocker_modes(&tb->migration_blocker, errp, TIDEMARK_CPR_MODES, -1) == 0;
+}
+
+void tiered_migration_cleanup(TieredBackend *tb)
+{
+    migrate_del_blocker(&tb->migration_blocker);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stopping a machine one of whose vCPUs is blocked by a held page.
+ *
+ * Such a vCPU sits in a page fault and answers no kick. It executes nothing either, so it counts as
+ * paused; cpu->stop is set, and it stops for good as soon as its page is resolved. Another vCPU may wait
+ * for it (TCG's exclusive sections, a lock taken in device emulation): once some vCPU is held, the others
+ * get a grace period, after which they count as blocked by it.
+ *
+ * Work that needs the vCPU's own thread cannot be done meanwhile: a reset is put off, `cont` is refused.
+ */
+#include "qemu/osdep.h"
+#include "hw/core/cpu.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "system/runstate.h"
+
+#include "hostmem-tiered.h"
+#include "tiered-memory-hooks.h"
+#include "trace.h"
+
+/* How often a wait for vCPUs looks whether one of them is held by now. */
+#define POLL_MS 20
+/* How long a vCPU that is not held itself may take to stop while another one is held. */
+#define GRACE_MS 1000
+
+static bool cpu_is_held(const CPUState *cpu)
+{
+    tidemark_engine *engine = tiered_engine();
+
+    return engine && cpu->created && tidemark_engine_thread_held(engine, cpu->thread_id);
+}
+
+/* Called with the BQL held. */
+static void count_unstopped(unsigned *held, unsigned *busy)
+{
+    CPUState *cpu;
+
+    *held = *busy = 0;
+    CPU_FOREACH(cpu) {
+        if (cpu->stopped) {
+            continue;
+        }
+        if (cpu_is_held(cpu)) {
+            ++*held;
+        } else {
+            ++*busy;
+        }
+    }
+}
+
+bool tiered_memory_wait_vcpus(QemuCond *cond)
+{
+    static int64_t grace_since_ms, last_call_ms;
+    unsigned held, busy;
+    int64_t now;
+
+    if (!tiered_engine()) {
+        qemu_cond_wait_bql(cond);
+        return false;
+    }
+
+    qemu_cond_timedwait_bql(cond, POLL_MS);
+    count_unstopped(&held, &busy);
+    now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    if (!held || now - last_call_ms > 2 * GRACE_MS) {
+        /* nobody is held, or this is another wait than the one before */
+        grace_since_ms = now;
+    }
+    last_call_ms = now;
+    if (!held || (busy && now - grace_since_ms < GRACE_MS)) {
+        return false;
+    }
+    trace_tiered_memory_vcpus_held(held, busy);
+    return true;
+}
+
+bool tiered_memory_defers_reset(void)
+{
+    static bool announced;
+    tidemark_engine *engine = tiered_engine();
+
+    /*
+     * Any held page counts, not only one a vCPU waits for: a reset also writes guest memory (ROMs), and
+     * would block the main loop.
+     */
+    if (!engine || !tidemark_engine_held_pages(engine)) {
+        announced = false;
+        return false;
+    }
+    if (!announced) {
+        warn_report("the reset waits until tiered-memory-resolve has dealt with the memory pages"
+                    " that could not be read back");
+        announced = true;
+    }
+    return true;
+}
+
+bool tiered_memory_may_run(Error **errp)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu_is_held(cpu)) {
+            error_setg(errp, "vCPU %d waits for a memory page that could not be read back;"
+                       " use tiered-memory-resolve first", cpu->cpu_index);
+            return false;
+        }
+    }
+    return true;
+}
