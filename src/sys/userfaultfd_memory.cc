@@ -87,6 +87,7 @@ class UserfaultfdMemory final : public GuestMemory {
 
   private:
     Result<void> register_range(std::byte *start, const char *what);
+    Result<void> probe_move();
     FaultMessage translate(const uffd_msg &message) const;
     bool in_block(PageRun run) const {
         return run.count <= pages_ && run.first.value <= pages_ - run.count;
@@ -168,6 +169,25 @@ Result<void> UserfaultfdMemory::register_range(std::byte *start, const char *wha
     }
 }
 
+// Registering accepts more than a move does: shared and locked memory. S is a hole throughout, so a move
+// from there can't do anything; it only tells whether the kernel would.
+Result<void> UserfaultfdMemory::probe_move() {
+    uffdio_move request{};
+    request.src = address_of(shadow_);
+    request.dst = address_of(host_);
+    request.len = kPageSize;
+    if (ioctl(uffd_.get(), UFFDIO_MOVE, &request) == 0 || errno != EINVAL)
+        return {};
+    for (std::byte *start : {host_, shadow_}) {
+        uffdio_range range{address_of(start), bytes_};
+        ioctl(uffd_.get(), UFFDIO_UNREGISTER, &range);
+    }
+    return fail(EINVAL,
+                "memory block '" + id_ +
+                    "': its pages can't be moved; RAM that is private anonymous memory, readable "
+                    "and writable, and not locked (mlock, mem-lock=on) is needed");
+}
+
 Result<void> UserfaultfdMemory::arm() {
     if (armed_.load(std::memory_order_acquire))
         return {};
@@ -177,6 +197,8 @@ Result<void> UserfaultfdMemory::arm() {
     if (Result<void> done = register_range(host_, "RAM"); !done)
         return done;
     if (Result<void> done = register_range(shadow_, "shadow"); !done)
+        return done;
+    if (Result<void> done = probe_move(); !done)
         return done;
     // Linux 6.13 and later let a process give its own scattered ranges back in one call, with one
     // TLB shootdown. S is empty now, so asking about its first page changes nothing.
