@@ -47,8 +47,8 @@ Result<void> check_tiers(const tidemark_backend_options &options) {
         sizes_known = sizes_known && tier.capacity != 0;
         capacity += tier.capacity;
     }
-    const std::uint64_t outside = options.block_size - std::min(options.block_size,
-                                                                options.config.dram_limit);
+    const std::uint64_t outside =
+        options.block_size - std::min(options.block_size, options.config.dram_limit);
     if (sizes_known && capacity < outside)
         return fail(EINVAL, "the tiers hold " + size_text(capacity) +
                                 " together, but size minus dram-limit is " + size_text(outside) +

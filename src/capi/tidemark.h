@@ -203,8 +203,7 @@ int tidemark_backend_prefetch(tidemark_backend *backend, uint64_t offset, uint64
                               size_t msg_size) TIDEMARK_NOEXCEPT;
 
 /* The range's content is given up (balloon, free page reporting, virtio-mem): DRAM and tier copies
- * are dropped, the next read gives zeros. Returns when done. Unarmed: -ENOTCONN, nothing done (the
- * caller discards the ordinary way). */
+ * are dropped, the next read gives zeros. Returns when done. -ENOTCONN before attach. */
 int tidemark_backend_discard(tidemark_backend *backend, uint64_t offset,
                              uint64_t length) TIDEMARK_NOEXCEPT;
 

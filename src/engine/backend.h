@@ -10,7 +10,7 @@
 //
 // Invariants
 //  - mutex_ guards everything below it; no system call is made and no guest byte is touched under it
-//    (exception: arm(), once). A page in transit belongs to one thread, which works on it unlocked.
+//    (exception: arming, and what must not overlap it). A page in transit belongs to one thread, which works on it unlocked.
 //  - charged_ counts every page of DRAM the block uses (R, S, buffers) and is raised before the page
 //    is. It passes limit_pages_ only when the limit has just been cut.
 //  - Each transit ends in finish(), which hands waiting faults on. No other place wakes them.
@@ -61,8 +61,8 @@ class Backend {
     BackendReport report();
     // Queues a prefetch; false if too much is queued. to_dram: else from QLC up to NVMe.
     bool prefetch(PageRun run, bool to_dram);
-    // Forgets the pages; they read as zero. False if the block is not armed (nothing done).
-    bool discard(PageRun run);
+    // Forgets the pages: DRAM and tier copies are gone on return, the next read gives zeros.
+    void discard(PageRun run);
     // Copies one page out without promoting it; 0, EIO or EBADMSG.
     int read_page(PageIndex page, std::span<std::byte, kPageSize> out);
     bool known_zero(PageIndex page);
@@ -97,7 +97,12 @@ class Backend {
         std::uint64_t checksum = 0;        // of the bytes now
         Slot slot;
         std::uint8_t tier = 0;
-        enum class Outcome : std::uint8_t { failed, zero, clean, written } outcome = Outcome::failed;
+        enum class Outcome : std::uint8_t {
+            failed,
+            zero,
+            clean,
+            written
+        } outcome = Outcome::failed;
     };
     struct PrefetchRequest {
         PageRun run;
@@ -208,7 +213,8 @@ class Backend {
     PageIndex demote_hand_ TIDEMARK_GUARDED_BY(mutex_); // demotion sweep
     PageIndex reclaim_hand_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
-    std::deque<PageIndex> staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
+    std::deque<PageIndex>
+        staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
     std::vector<PageIndex> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
@@ -225,8 +231,8 @@ class Backend {
     std::vector<std::unique_ptr<IoQueue>> write_queues_;
     std::vector<Clock::time_point> tier_failed_at_;
     std::vector<std::unique_ptr<Loader>> loaders_; // handlers, then parked server, mover, callers
-    Mutex control_mutex_;                          // one reader of cold pages at a time; above mutex_
-    std::vector<Thread> threads_;                  // last member: joined first
+    Mutex control_mutex_;         // one reader of cold pages at a time; above mutex_
+    std::vector<Thread> threads_; // last member: joined first
 };
 
 } // namespace tidemark

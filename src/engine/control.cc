@@ -109,18 +109,22 @@ void Backend::wait_still(PageIndex page) {
     --transit_waiters_;
 }
 
-bool Backend::discard(PageRun run) {
+void Backend::discard(PageRun run) {
     {
         MutexLock lock(mutex_);
-        if (!armed_)
-            return false;
+        if (!armed_) {
+            // Under the lock, so that arm() can't find the page mapped and have it moved to S, where
+            // this would miss it.
+            const int error = memory_->drop_guest(run);
+            TIDEMARK_CHECK(error == 0);
+            return;
+        }
     }
     while (run.count != 0) {
         const std::uint32_t count = std::min(run.count, kDiscardBatch);
         discard_part({run.first, count});
         run = {run.first.next(count), run.count - count};
     }
-    return true;
 }
 
 // Two discards of one range take pages in ascending order, so they can't wait for each other in turn.

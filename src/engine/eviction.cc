@@ -32,8 +32,8 @@ std::vector<PageRun> runs_of(std::vector<PageIndex> &pages) {
 } // namespace
 
 bool Backend::eviction_due() const {
-    return armed_ && (free_pages() < reserve_low_ || !parked_.empty() ||
-                      stale_shadows_.size() >= kBatch);
+    return armed_ &&
+           (free_pages() < reserve_low_ || !parked_.empty() || stale_shadows_.size() >= kBatch);
 }
 
 void Backend::evictor_main() {

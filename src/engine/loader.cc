@@ -23,7 +23,8 @@ Loader::Loader(std::span<const std::unique_ptr<Tier>> tiers) : tiers_(tiers) {
     items.reserve(kPages);
     void *bytes = std::aligned_alloc(kPageSize, (kPages + 1) * kPageSize);
     TIDEMARK_CHECK(bytes != nullptr);
-    std::memset(bytes, 0, (kPages + 1) * kPageSize); // the last page stays zero: padding for write()
+    std::memset(bytes, 0,
+                (kPages + 1) * kPageSize); // the last page stays zero: padding for write()
     buffer_.reset(static_cast<std::byte *>(bytes));
 }
 

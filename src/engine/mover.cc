@@ -57,8 +57,8 @@ bool Backend::serve_prefetch(Loader &loader) {
             const PageIndex page = request.run.first;
             const PageEntry &entry = table_[page];
             if (entry.state == PageState::stored &&
-                (to_dram || (nvme < tiers_.size() &&
-                             tiers_[entry.tier()]->tier_class() == TierClass::qlc))) {
+                (to_dram ||
+                 (nvme < tiers_.size() && tiers_[entry.tier()]->tier_class() == TierClass::qlc))) {
                 if (to_dram && !charge(1, true)) {
                     // It stops rather than push the guest's own pages out.
                     queued_prefetch_pages_ -= request.run.count;

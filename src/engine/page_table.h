@@ -36,25 +36,27 @@ namespace tidemark {
 enum class PageState : std::uint8_t {
     untouched, // never written, or discarded: reads as zero. -> filling, resident (when arming)
     zero,      // was written, holds zeros, needs no slot. -> filling, untouched
-    filling,   // a thread maps it into R, peeks at it or discards it. -> resident, staged, untouched
-    resident,  // mapped in R; the guest may write it at any time. -> staging, filling
-    staging,   // being moved from R to S. -> staged, resident (pinned), untouched (hole)
-    staged,    // in S only: out of the guest's sight, still DRAM. -> writing, filling
-    writing,   // staged, and being checked, hashed and written. -> stored, zero, staged, filling
-    stored,    // in a slot of a tier only. -> loading, untouched
-    loading,   // being read from its slot. -> resident, stored, held
-    held,      // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
-    poisoned,  // given up; accesses get a memory error. -> filling (discard)
+    filling,  // a thread maps it into R, peeks at it or discards it. -> resident, staged, untouched
+    resident, // mapped in R; the guest may write it at any time. -> staging, filling
+    staging,  // being moved from R to S. -> staged, resident (pinned), untouched (hole)
+    staged,   // in S only: out of the guest's sight, still DRAM. -> writing, filling
+    writing,  // staged, and being checked, hashed and written. -> stored, zero, staged, filling
+    stored,   // in a slot of a tier only. -> loading, untouched
+    loading,  // being read from its slot. -> resident, stored, held
+    held,     // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
+    poisoned, // given up; accesses get a memory error. -> filling (discard)
 };
 inline constexpr std::size_t kPageStates = 11;
 
 namespace page_flags {
-inline constexpr std::uint8_t tier_mask = 0x07;      // index of the tier that `slot` is in
-inline constexpr std::uint8_t wanted = 0x08;         // a fault waits for the transit's end
-inline constexpr std::uint8_t shadow_busy = 0x10;    // S[i] is being written from, and state has left `writing`
+inline constexpr std::uint8_t tier_mask = 0x07; // index of the tier that `slot` is in
+inline constexpr std::uint8_t wanted = 0x08;    // a fault waits for the transit's end
+inline constexpr std::uint8_t shadow_busy =
+    0x10; // S[i] is being written from, and state has left `writing`
 inline constexpr std::uint8_t shadow_stale = 0x20;   // S[i] is to be dropped
 inline constexpr std::uint8_t shadow_reading = 0x80; // a handler is copying S[i] back into R
-inline constexpr std::uint8_t unasked = 0x40;        // came in by read-ahead or prefetch, not seen used since
+inline constexpr std::uint8_t unasked =
+    0x40; // came in by read-ahead or prefetch, not seen used since
 } // namespace page_flags
 
 struct PageEntry {

@@ -20,7 +20,7 @@ enum class EnterReason : std::uint8_t {
     first_touch, // from untouched or zero
     refault_staged,
     refault_stored,
-    unasked, // read-ahead or prefetch: not an access
+    unasked,  // read-ahead or prefetch: not an access
     put_back, // could not leave (pinned)
 };
 

@@ -29,10 +29,9 @@ IoRequest request_for(GuestMemory &memory, SlotRun run, std::span<const PageInde
     for (const PageIndex page : pages) {
         // The request only reads; iovec has no const.
         auto *bytes = const_cast<std::byte *>(memory.shadow(page));
-        if (!request.parts.empty() &&
-            static_cast<std::byte *>(request.parts.back().iov_base) +
-                    request.parts.back().iov_len ==
-                bytes)
+        if (!request.parts.empty() && static_cast<std::byte *>(request.parts.back().iov_base) +
+                                              request.parts.back().iov_len ==
+                                          bytes)
             request.parts.back().iov_len += kPageSize;
         else
             request.parts.push_back({bytes, kPageSize});

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// One named failure at a time: what the engine does about it, and what the guest sees.
+#include "sim_machine.h"
+
+#include <thread>
+
+namespace tidemark::sim {
+namespace {
+
+using Touch = FakeMemory::Touch;
+using Call = FakeMemory::Call;
+
+// A page that is in a tier only.
+PageIndex stored_page(Machine &machine) {
+    for (std::uint32_t p = 0;; ++p) {
+        REQUIRE(p < machine.backend->pages());
+        if (!machine.memory->guest_present(PageIndex{p}) &&
+            !machine.memory->shadow_present(PageIndex{p}))
+            return PageIndex{p};
+    }
+}
+
+std::uint64_t sum_of(const BackendReport &report) {
+    std::uint64_t sum = 0;
+    for (const std::uint64_t count : report.pages)
+        sum += count;
+    return sum;
+}
+
+TEST_CASE("DRAM never passes the limit", "[sim]") {
+    for (const PolicyKind policy : {PolicyKind::lru, PolicyKind::lfu, PolicyKind::fifo}) {
+        Machine machine({.policy = policy});
+        machine.write_all();
+        CHECK(machine.count_bad() == 0);
+        CHECK(machine.memory->dram_peak() <= machine.guest_limit());
+        CHECK(sum_of(machine.backend->report()) == machine.backend->pages());
+    }
+}
+
+TEST_CASE("a cut limit is reached, and a raised one used", "[sim]") {
+    Machine machine({.guest_limit = 1024});
+    machine.write_all();
+    machine.set_guest_limit(200);
+    CHECK(eventually([&] { return machine.memory->dram_pages() <= 200; }));
+    machine.memory->reset_dram_peak();
+    CHECK(machine.count_bad() == 0);
+    CHECK(machine.memory->dram_peak() <= 200);
+    machine.set_guest_limit(1024);
+    CHECK(machine.count_bad() == 0);
+    CHECK(machine.memory->dram_pages() > 200);
+}
+
+TEST_CASE("a guest under no pressure is not armed, and arming keeps its pages", "[sim]") {
+    Machine machine({.pages = 1024, .guest_limit = 1024});
+    CHECK_FALSE(machine.backend->report().armed);
+    machine.write_all();
+    CHECK(machine.backend->report().counters.faults == 0);
+    machine.set_guest_limit(128);
+    // The buffers count too, so that the limit in bytes may still be above the block's size.
+    CHECK(machine.backend->report().armed);
+    CHECK(eventually([&] { return machine.memory->dram_pages() <= 128; }));
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("zero and unchanged pages leave without a write", "[sim]") {
+    Machine machine({});
+    for (std::uint32_t p = 0; p < machine.backend->pages(); ++p)
+        REQUIRE(machine.verify(PageIndex{p})); // reads zeros
+    BackendReport report = machine.backend->report();
+    CHECK(report.counters.zero_elided > 0);
+    CHECK(report.tiers[0].written_bytes + report.tiers[1].written_bytes == 0);
+    machine.write_all();
+    CHECK(machine.count_bad() == 0);
+    CHECK(machine.count_bad() == 0); // only reads since: a second round writes little that is new
+    report = machine.backend->report();
+    CHECK(report.counters.clean_elided > machine.backend->pages() / 2);
+}
+
+TEST_CASE("QLC is written in pieces of 256 KiB and no smaller", "[sim]") {
+    Machine machine({.nvme_pages = 256});
+    for (int round = 0; round < 3; ++round)
+        machine.write_all();
+    const BackendReport report = machine.backend->report();
+    CHECK(report.tiers[1].written_bytes > 0);
+    for (std::size_t bucket = 0; bucket < kWriteSizeBuckets; ++bucket)
+        if ((std::uint64_t{1} << bucket) < kSegmentPages)
+            CHECK(report.tiers[1].write_sizes[bucket] == 0);
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("a full NVMe tier is relieved towards QLC", "[sim]") {
+    Machine machine({.nvme_pages = 1280});
+    machine.write_all();
+    CHECK(eventually([&] {
+        const BackendReport report = machine.backend->report();
+        return report.counters.demoted_pages > 0 && report.tiers[0].used <= bytes_of(1280 / 8 * 7);
+    }));
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("a tier that fails writes is degraded, told of once, and used again when it works",
+          "[sim]") {
+    for (const int error : {EIO, ENOSPC}) {
+        Machine machine({});
+        machine.disks[0]->fail_writes(error, 1);
+        machine.write_all();
+        CHECK(eventually([&] { return machine.events_of(EventKind::tier_degraded) == 1; }));
+        CHECK(machine.backend->report().tiers[0].write_errors == 1);
+        // Carries on with the other tier, and probes the first one again after a while.
+        CHECK(eventually([&] {
+            machine.write_all();
+            return machine.events_of(EventKind::tier_recovered) == 1;
+        }));
+        CHECK_FALSE(machine.backend->report().tiers[0].degraded);
+        CHECK(machine.count_bad() == 0);
+    }
+}
+
+TEST_CASE("with every tier failing, pages stay in DRAM and the guest waits", "[sim]") {
+    Machine machine({});
+    for (const auto &disk : machine.disks)
+        disk->set_chances({.no_space = 1000});
+    std::thread guest([&] { machine.write_all(); });
+    CHECK(eventually([&] { return machine.events_of(EventKind::pressure) > 0; }));
+    CHECK(machine.memory->dram_peak() <= machine.guest_limit());
+    for (const auto &disk : machine.disks)
+        disk->set_chances({});
+    guest.join();
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("a read error is retried before anyone hears of it", "[sim]") {
+    Machine machine({.nvme_pages = 4096, .qlc_pages = 0});
+    machine.write_all();
+    for (std::uint64_t offset = 0; offset < bytes_of(4096); offset += kPageSize)
+        machine.disks[0]->fail_reads_at(offset, EIO, 1);
+    CHECK(machine.count_bad() == 0);
+    CHECK(machine.backend->report().tiers[0].read_errors > 0);
+    CHECK(machine.events_of(EventKind::page_held) == 0);
+}
+
+// Damages every stored page of the machine, so that the next fault on one is held.
+void damage_all(Machine &machine) {
+    for (std::uint64_t offset = 0; offset < bytes_of(4096); offset += kPageSize)
+        machine.disks[0]->corrupt(offset);
+}
+
+TEST_CASE("a damaged page is held, never handed out; given up, the guest gets an error", "[sim]") {
+    Machine machine({.nvme_pages = 4096, .qlc_pages = 0});
+    machine.write_all();
+    CHECK(eventually([&] { return machine.pages_in(PageState::stored) > 512; }));
+    damage_all(machine);
+    const PageIndex page = stored_page(machine);
+    Touch outcome = Touch::done;
+    std::thread guest([&] { outcome = machine.memory->touch(page, false, [](auto) {}); });
+    CHECK(eventually([&] { return machine.events_of(EventKind::page_held) == 1; }));
+    CHECK(machine.backend->held_pages() == 1);
+    CHECK(machine.backend->report().tiers[0].checksum_errors >= Loader::kAttempts);
+    std::array<std::byte, kPageSize> bytes;
+    CHECK(machine.backend->read_page(page, bytes) == EIO);
+    CHECK(machine.backend->resolve({page, 1}, false) == 1);
+    guest.join();
+    CHECK(outcome == Touch::poisoned);
+    CHECK(machine.backend->held_pages() == 0);
+    // A discarded page starts anew.
+    machine.discard(page);
+    CHECK(machine.verify(page));
+}
+
+TEST_CASE("a held page is read back by a retry once the disk works again", "[sim]") {
+    Machine machine({.nvme_pages = 4096, .qlc_pages = 0});
+    machine.write_all();
+    CHECK(eventually([&] { return machine.pages_in(PageState::stored) > 512; }));
+    const PageIndex page = stored_page(machine);
+    machine.disks[0]->set_chances({.read_error = 1000});
+    bool good = false;
+    std::thread guest([&] { good = machine.verify(page); });
+    CHECK(eventually([&] { return machine.events_of(EventKind::page_held) == 1; }));
+    CHECK(machine.backend->resolve({page, 1}, true) == 1); // still broken: held again
+    CHECK(eventually([&] { return machine.events_of(EventKind::page_held) == 2; }));
+    machine.disks[0]->set_chances({});
+    CHECK(machine.backend->resolve({PageIndex{0}, machine.backend->pages()}, true) == 1);
+    guest.join();
+    CHECK(good);
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("pinned pages stay and are counted", "[sim]") {
+    Machine machine({});
+    for (std::uint32_t p = 0; p < 32; ++p) {
+        machine.write(PageIndex{p});
+        machine.memory->pin(PageIndex{p});
+    }
+    machine.write_all();
+    machine.write_all();
+    CHECK(machine.backend->report().counters.move_busy > 0);
+    for (std::uint32_t p = 0; p < 32; ++p) {
+        CHECK(machine.memory->guest_present(PageIndex{p}));
+        machine.memory->unpin(PageIndex{p});
+    }
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("discarded pages read as zero wherever they were", "[sim]") {
+    Machine machine({});
+    machine.write_all();
+    for (std::uint32_t p = 0; p < machine.backend->pages(); p += 2)
+        machine.discard(PageIndex{p});
+    CHECK(machine.count_bad() == 0);
+    // All at once, resident, staged and stored alike.
+    machine.write_all();
+    for (std::uint32_t p = 0; p < machine.backend->pages(); ++p)
+        machine.forget(PageIndex{p});
+    machine.backend->discard({PageIndex{0}, machine.backend->pages()});
+    CHECK(eventually([&] { return machine.memory->dram_pages() == 0; }));
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("a prefetch brings pages in and never passes the limit", "[sim]") {
+    Machine machine({.guest_limit = 512});
+    machine.write_all();
+    machine.set_guest_limit(160);
+    CHECK(eventually([&] { return machine.memory->dram_pages() <= 160; }));
+    machine.set_guest_limit(700);
+    REQUIRE(machine.backend->prefetch({PageIndex{0}, 256}, true));
+    CHECK(eventually([&] { return machine.backend->report().counters.prefetch_pages > 64; }));
+    CHECK(machine.memory->dram_pages() <= 700);
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("metadata stays within 24 bytes a page", "[sim]") {
+    Machine machine({.pages = 8192, .guest_limit = 1024, .nvme_pages = 8192, .qlc_pages = 16384});
+    machine.write_all();
+    CHECK(machine.count_bad() == 0);
+    CHECK(machine.backend->report().metadata_bytes <= 24 * 8192);
+}
+
+} // namespace
+} // namespace tidemark::sim
