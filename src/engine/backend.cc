@@ -101,7 +101,7 @@ void Backend::apply_limit() {
 }
 
 std::uint64_t Backend::slack_bytes() const {
-    return std::max(kSlackLeast, bytes_of(pages_) / 200);
+    return std::max(kSlackLeast, config_.dram_limit / 50);
 }
 
 std::uint32_t Backend::free_pages() const {
