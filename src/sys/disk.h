@@ -19,10 +19,10 @@ namespace tidemark {
 
 struct IoRequest {
     bool write = false;
-    std::uint64_t offset = 0;        // multiple of 4096
-    std::vector<iovec> parts;        // page-aligned pieces, total a multiple of 4096
-    std::int64_t result = 0;         // after completion: bytes moved, or -errno. Short = treat as error
-    std::uint64_t tag = 0;           // the caller's
+    std::uint64_t offset = 0; // multiple of 4096
+    std::vector<iovec> parts; // page-aligned pieces, total a multiple of 4096
+    std::int64_t result = 0;  // after completion: bytes moved, or -errno. Short = treat as error
+    std::uint64_t tag = 0;    // the caller's
     std::uint64_t length() const {
         std::uint64_t sum = 0;
         for (const iovec &part : parts)

@@ -133,16 +133,12 @@ Result<void> UserfaultfdMemory::map_shadow() {
     const std::size_t want = address_of(host_) % kHugeSize;
     const std::size_t have = address_of(map) % kHugeSize;
     shadow_ = shadow_map_ + (want + kHugeSize - have) % kHugeSize;
-    // A child of fork() would share the staged pages, and a shared page can't be moved.
-    if (madvise(map, shadow_map_bytes_, MADV_DONTFORK) != 0)
-        return fail(errno,
-                    "memory block '" + id_ +
-                        "': madvise(MADV_DONTFORK) on the shadow failed: " + std::strerror(errno));
-    // Kernels without huge pages answer EINVAL; then there is nothing to turn off.
-    if (madvise(map, shadow_map_bytes_, MADV_NOHUGEPAGE) != 0 && errno != EINVAL)
-        return fail(
-            errno, "memory block '" + id_ +
-                       "': madvise(MADV_NOHUGEPAGE) on the shadow failed: " + std::strerror(errno));
+    // A child of fork() would share the staged pages, and a shared page can't be moved. Kernels without
+    // huge pages answer EINVAL to the second; then there is nothing to turn off.
+    if (madvise(map, shadow_map_bytes_, MADV_DONTFORK) != 0 ||
+        (madvise(map, shadow_map_bytes_, MADV_NOHUGEPAGE) != 0 && errno != EINVAL))
+        return fail(errno, "memory block '" + id_ +
+                               "': madvise() on the shadow failed: " + std::strerror(errno));
     return {};
 }
 
@@ -360,8 +356,9 @@ int UserfaultfdMemory::drop_shadow(std::span<const PageRun> runs) {
 
 int UserfaultfdMemory::drop_guest(PageRun run) {
     TIDEMARK_CHECK(in_block(run));
-    const int rc = madvise(host_ + run.first.byte_offset(), bytes_of(run.count), MADV_DONTNEED);
-    return rc == 0 ? 0 : errno;
+    return madvise(host_ + run.first.byte_offset(), bytes_of(run.count), MADV_DONTNEED) == 0
+               ? 0
+               : errno;
 }
 
 // No call of the kernel reads user memory without the chance to wait for a userfaultfd
