@@ -7,6 +7,7 @@
 #define TIERED_MEMORY_HOOKS_H
 
 #include "qapi/error.h"
+#include "qapi/qapi-types-migration.h"
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
 
@@ -19,8 +20,9 @@
 bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t length, int *ret);
 
 /*
- * system/cpus.c, pause_all_vcpus(): wait for @cond once. Returns true if nothing but held vCPUs is
- * left to wait for: they cannot execute guest code, and will stop as soon as their page is resolved.
+ * system/cpus.c, pause_all_vcpus(): wait for @cond until nothing but held vCPUs is left to wait for:
+ * they cannot execute guest code, and will stop as soon as their page is resolved. Returns false, at
+ * once, if there is no tiered memory: the ordinary wait follows.
  */
 bool tiered_memory_wait_vcpus(QemuCond *cond);
 
@@ -36,8 +38,9 @@ bool tiered_memory_may_run(Error **errp);
  */
 Visitor *tiered_memory_keyval_visitor(const char *option);
 
-/* migration/options.c, migrate_caps_check(): refuse what cannot work with tiered memory. */
+/* migration/options.c: refuse kinds of migration that cannot work with tiered memory. */
 bool tiered_memory_check_caps(const bool *caps, Error **errp);
+bool tiered_memory_check_mode(MigMode mode, Error **errp);
 
 #else
 
@@ -48,7 +51,6 @@ static inline bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t le
 
 static inline bool tiered_memory_wait_vcpus(QemuCond *cond)
 {
-    qemu_cond_wait_bql(cond);
     return false;
 }
 
@@ -68,6 +70,11 @@ static inline Visitor *tiered_memory_keyval_visitor(const char *option)
 }
 
 static inline bool tiered_memory_check_caps(const bool *caps, Error **errp)
+{
+    return true;
+}
+
+static inline bool tiered_memory_check_mode(MigMode mode, Error **errp)
 {
     return true;
 }

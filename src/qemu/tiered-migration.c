@@ -34,6 +34,21 @@ bool tiered_memory_check_caps(const bool *caps, Error **errp)
     return true;
 }
 
+static void set_mode_error(Error **errp)
+{
+    error_setg(errp, "memory-backend-tiered cannot be handed to another process in place: only"
+               " migration mode 'normal' works with it, no CPR mode");
+}
+
+bool tiered_memory_check_mode(MigMode mode, Error **errp)
+{
+    if (mode == MIG_MODE_NORMAL || !tiered_backend_exists()) {
+        return true;
+    }
+    set_mode_error(errp);
+    return false;
+}
+
 bool tiered_migration_prepare(TieredBackend *tb, Error **errp)
 {
     /* Capabilities set before a hot-plug; before that, migrate_caps_check() comes after us. */
@@ -45,8 +60,8 @@ bool tiered_migration_prepare(TieredBackend *tb, Error **errp)
             return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
         }
     }
-    error_setg(&tb->migration_blocker, "memory-backend-tiered '%s' cannot be handed to another"
-               " process: use migration mode 'normal' instead of a CPR mode", tb->id);
+    /* For a mode that was set before the object came. */
+    set_mode_error(&tb->migration_blocker);
     return migrate_add_blocker_modes(&tb->migration_blocker, errp, TIDEMARK_CPR_MODES, -1) == 0;
 }
 

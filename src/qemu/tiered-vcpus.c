@@ -53,28 +53,30 @@ static void count_unstopped(unsigned *held, unsigned *busy)
 
 bool tiered_memory_wait_vcpus(QemuCond *cond)
 {
-    static int64_t grace_since_ms, last_call_ms;
+    int64_t now, grace_since_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
     unsigned held, busy;
-    int64_t now;
+    CPUState *cpu;
 
     if (!tiered_engine()) {
-        qemu_cond_wait_bql(cond);
         return false;
     }
-
-    qemu_cond_timedwait_bql(cond, POLL_MS);
-    count_unstopped(&held, &busy);
-    now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    if (!held || now - last_call_ms > 2 * GRACE_MS) {
-        /* nobody is held, or this is another wait than the one before */
-        grace_since_ms = now;
+    for (;;) {
+        qemu_cond_timedwait_bql(cond, POLL_MS);
+        count_unstopped(&held, &busy);
+        if (!held && !busy) {
+            return true;
+        }
+        now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+        if (!held) {
+            grace_since_ms = now;
+        } else if (!busy || now - grace_since_ms >= GRACE_MS) {
+            trace_tiered_memory_vcpus_held(held, busy);
+            return true;
+        }
+        CPU_FOREACH(cpu) {
+            qemu_cpu_kick(cpu);
+        }
     }
-    last_call_ms = now;
-    if (!held || (busy && now - grace_since_ms < GRACE_MS)) {
-        return false;
-    }
-    trace_tiered_memory_vcpus_held(held, busy);
-    return true;
 }
 
 bool tiered_memory_defers_reset(void)
