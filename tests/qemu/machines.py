@@ -3,17 +3,20 @@
 import json
 import os
 import pathlib
-import tempfile
 
-from guest import GUESTS, MIB, Guest, require_kvm
+from guest import BUILD, GUESTS, MIB, Guest, require_kvm
 
 # Needed for sysexit under TCG, and known to every KVM that runs at all.
 CPU = "Nehalem"
+# A small translation cache, so that no mapping but guest RAM and its shadow is as large as they are.
+TCG = "tcg,thread=multi,tb-size=64"
 
 
 def tier_directory():
-    """Where tier files go: $TIDEMARK_TIERS, or a directory that allows O_DIRECT."""
-    return pathlib.Path(os.environ.get("TIDEMARK_TIERS", tempfile.gettempdir()))
+    """Where tier files go: $TIDEMARK_TIERS or the build directory; /tmp may be in DRAM itself."""
+    place = pathlib.Path(os.environ.get("TIDEMARK_TIERS", BUILD / "tiers"))
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def tiers_for(size, qlc=True):
@@ -34,9 +37,12 @@ def tiered(identity, size, limit, **more):
 
 
 def ram(size, limit, **more):
-    """Arguments for a machine whose main memory is tiered, or stock RAM if limit is None."""
+    """Arguments for a machine whose main memory is tiered, or stock RAM if limit is None.
+
+    Both have the same id, which is what a migration stream calls them."""
     if limit is None:
-        return ["-m", f"size={size // MIB}M"]
+        return ["-m", f"size={size // MIB}M", "-machine", "memory-backend=ram0",
+                "-object", f"memory-backend-ram,id=ram0,size={size // MIB}M"]
     return ["-m", f"size={size // MIB}M", "-machine", "memory-backend=ram0",
             *tiered("ram0", size, limit, **more)]
 
@@ -45,24 +51,28 @@ def accelerator(accel):
     if accel == "kvm":
         require_kvm()
         return ["-accel", "kvm", "-cpu", CPU]
-    return ["-accel", "tcg,thread=multi", "-cpu", CPU]
+    return ["-accel", TCG, "-cpu", CPU]
 
 
-def baremetal(folder, job, memory, accel="tcg", cpus=1, name="vm", extra=(), incoming=False):
+def baremetal(folder, job, memory, accel="tcg", cpus=1, name="vm", extra=(),
+              incoming=False, reboots=False):
     """The bare-metal guest with a command line such as "size=256 passes=3"."""
-    arguments = [*accelerator(accel), "-smp", cpus, *memory, "-no-reboot",
+    arguments = [*accelerator(accel), "-smp", cpus, *memory,
                  "-kernel", GUESTS / "baremetal.elf", "-append", f"{job} cpus={cpus}", *extra]
     if incoming:
-        arguments += ["-incoming", "defer"]
+        arguments += ["-incoming", "defer", "-S"]
+    if not reboots:
+        arguments.append("-no-reboot")
     return Guest(name, arguments, folder)
 
 
 def linux(folder, memory, jobs="", end="poweroff", cpus=2, name="vm", extra=(), kernel_words="",
-          reboots=False):
-    """The Linux guest under TCG; jobs as in tests/guest/linux/init."""
+          reboots=False, accel="tcg"):
+    """The Linux guest, under TCG unless asked otherwise; jobs as in tests/guest/linux/init."""
     words = (f"console=ttyS0 quiet panic=-1 tidemark.job={jobs} tidemark.end={end} "
              f"{kernel_words}").strip()
-    arguments = ["-accel", "tcg,thread=multi", "-smp", cpus, *memory,
+    processor = ["-accel", "kvm", "-cpu", "host"] if accel == "kvm" else ["-accel", TCG]
+    arguments = [*processor, "-smp", cpus, *memory,
                  "-kernel", GUESTS / "vmlinuz", "-initrd", GUESTS / "initramfs.cpio",
                  "-append", words, *extra]
     if not reboots:
