@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Where each page of a block is, in 18 bytes a page.
+// Where each page of a block is, in 17 bytes a page.
 //
 //                     +---------------- discard (balloon, free page reporting) <------- any
 //                     v
