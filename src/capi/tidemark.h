@@ -78,14 +78,16 @@ typedef void tidemark_log_fn(void *opaque, enum tidemark_log_level level, const 
 
 struct tidemark_engine_options {
     size_t size;
-    uint32_t handler_threads; /* fault handlers per backend; 0 = one per CPU, at least 2, at most 8 */
-    tidemark_log_fn *log;     /* may be NULL */
+    /* fault handlers per backend; 0 = one per CPU, at least 2, at most 8 */
+    uint32_t handler_threads;
+    tidemark_log_fn *log; /* may be NULL */
     void *log_opaque;
 };
 
 struct tidemark_tier_options {
-    const char *path; /* a directory (an unlinked file is made in it), a file (created 0600, unlinked
-                         at once; it must not exist) or a block device (used whole) */
+    /* a directory (an unlinked file is made in it), a file (created 0600, unlinked at once; it must
+     * not exist) or a block device (used whole) */
+    const char *path;
     enum tidemark_tier_class tier_class; /* NVME or QLC */
     uint64_t capacity;                   /* bytes, multiple of 1 MiB; 0 = the device's own size */
 };
@@ -125,7 +127,7 @@ struct tidemark_tier_stats {
     bool degraded;
     bool direct_io; /* O_DIRECT is in use */
     uint64_t capacity;
-    uint64_t used; /* bytes in slots that hold a copy of a page */
+    uint64_t used;  /* bytes in slots that hold a copy of a page */
     uint64_t pages; /* pages whose only copy is here */
     uint64_t read_bytes;
     uint64_t written_bytes;
@@ -139,26 +141,26 @@ struct tidemark_stats {
     size_t size;
     struct tidemark_config config;
     uint64_t block_size;
-    bool armed;           /* the block is registered with userfaultfd: some page left or may leave DRAM */
-    uint64_t dram_used;   /* bytes: resident + staged + in flight */
-    uint64_t dram_slack;  /* bytes by which dram_used may pass the limit for a moment */
+    bool armed; /* the block is registered with userfaultfd: some page left or may leave DRAM */
+    uint64_t dram_used;  /* bytes: resident + staged + in flight */
+    uint64_t dram_slack; /* bytes by which dram_used may pass the limit for a moment */
     uint64_t metadata_bytes;
     /* pages by state; they add up to block_size / 4096 */
     uint64_t untouched, zero, resident, staged, stored, in_transit, held, poisoned;
     /* counters */
-    uint64_t faults;          /* all faults served */
-    uint64_t faults_untouched;/* first touch or zero page */
-    uint64_t faults_staged;   /* refault of a staged page, no I/O */
-    uint64_t faults_stored;   /* read from a tier on demand */
-    uint64_t faults_parked;   /* had to wait for DRAM */
-    uint64_t refaults;        /* faults on a page that had been evicted (staged + stored) */
+    uint64_t faults;           /* all faults served */
+    uint64_t faults_untouched; /* first touch or zero page */
+    uint64_t faults_staged;    /* refault of a staged page, no I/O */
+    uint64_t faults_stored;    /* read from a tier on demand */
+    uint64_t faults_parked;    /* had to wait for DRAM */
+    uint64_t refaults;         /* faults on a page that had been evicted (staged + stored) */
     uint64_t readahead_pages, readahead_used;
     uint64_t prefetch_pages;
-    uint64_t evicted_pages;   /* left DRAM */
+    uint64_t evicted_pages;             /* left DRAM */
     uint64_t zero_elided, clean_elided; /* left DRAM without a write */
     uint64_t promoted_pages, demoted_pages;
     uint64_t discarded_pages;
-    uint64_t move_busy;       /* pages that could not be unmapped because they were pinned */
+    uint64_t move_busy; /* pages that could not be unmapped because they were pinned */
     uint64_t latency[TIDEMARK_LATENCY_BUCKETS]; /* fault read to page mapped */
     uint32_t tier_count;
     struct tidemark_tier_stats tiers[TIDEMARK_MAX_TIERS];
@@ -182,7 +184,8 @@ int tidemark_engine_destroy(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
 
 /* Checks the options, opens the tiers, probes userfaultfd. Touches no guest memory yet. */
 int tidemark_backend_create(tidemark_engine *engine, const struct tidemark_backend_options *options,
-                            tidemark_backend **backend, char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+                            tidemark_backend **backend, char *msg,
+                            size_t msg_size) TIDEMARK_NOEXCEPT;
 /* Takes over [host, host + block_size): private anonymous memory, page aligned, not mlocked. If
  * dram_limit < block_size the block is armed at once, else only when the limit is cut below it. */
 int tidemark_backend_attach(tidemark_backend *backend, void *host, char *msg,
@@ -194,7 +197,8 @@ void tidemark_backend_destroy(tidemark_backend *backend) TIDEMARK_NOEXCEPT;
 /* Changes the fields named in mask; all or nothing. Does not wait until a lower limit is reached. */
 int tidemark_backend_configure(tidemark_backend *backend, const struct tidemark_config *config,
                                uint32_t mask, char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
-int tidemark_backend_query(tidemark_backend *backend, struct tidemark_stats *stats) TIDEMARK_NOEXCEPT;
+int tidemark_backend_query(tidemark_backend *backend,
+                           struct tidemark_stats *stats) TIDEMARK_NOEXCEPT;
 
 /* Queues [offset, offset + length) to be brought to `target` (DRAM, or NVME: from QLC up). Bounded:
  * -EAGAIN if too much is queued. Below demand reads; stops rather than pass the limit. */

@@ -73,7 +73,7 @@ class Backend {
 
     const std::string &id() const { return id_; }
     std::uint32_t pages() const { return pages_; }
-    std::uint64_t slack_bytes() const;
+    std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
 
   private:
     struct Held {
