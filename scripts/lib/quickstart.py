@@ -57,11 +57,10 @@ class Summary:
 
     def follow(self):
         """Until the guest's jobs are done; returns the last state."""
-        shown = 0.0
         while True:
             info = self.sample()
+            self.live_line(info)
             if "JOBS DONE" in self.vm.console_text():
-                self.live_line(info)
                 print()
                 return info
             if not self.vm.alive():
@@ -69,10 +68,7 @@ class Summary:
             if time.monotonic() - self.started > TIMEOUT:
                 raise TestFailure(f"the guest was not done after {TIMEOUT} s: "
                                   f"{self.vm.describe()}")
-            if time.monotonic() - shown >= 1:
-                shown = time.monotonic()
-                self.live_line(info)
-            time.sleep(0.1)
+            time.sleep(1)
 
 
 def mib(size):
@@ -148,7 +144,7 @@ def main():
           "guests boot under KVM")
     folder = log_folder("quickstart")
     jobs = f"redis:{options.redis},pattern:{options.pattern}:1"
-    with linux(folder, ram(GIB, LIMIT, tiers=tiers, cold_age=10), jobs, end="console",
+    with linux(folder, ram(GIB, LIMIT, tiers=tiers, cold_age=30), jobs, end="console",
                accel=options.accel) as vm:
         summary = Summary(vm)
         info = summary.follow()

@@ -16,7 +16,7 @@ LOAD = "size=256 passes=0 words=32"
 def test_stop_and_cont(folder):
     with baremetal(folder, LOAD, ram(SIZE, LIMIT), "tcg", 2) as vm:
         vm.wait_passes_more(2, 60)
-        for _ in range(5):
+        for _ in range(2):
             vm.qmp.command("stop")
             require(vm.qmp.command("query-status")["status"] == "paused", "not paused")
             first = vm.memory_hash(SIZE)
@@ -27,23 +27,23 @@ def test_stop_and_cont(folder):
         require_healthy(query(vm))
 
 
-def reset_under_load(folder, accel):
+def reset_under_load(folder, accel, resets):
     with baremetal(folder, LOAD, ram(SIZE, LIMIT), accel, 2, reboots=True) as vm:
-        for count in range(1, 4):
+        for count in range(1, resets + 1):
             vm.wait_debug("START", 60, count)
             vm.wait_passes_more(1, 60)
             vm.qmp.command("system_reset")
-        vm.wait_debug("START", 60, 4)
+        vm.wait_debug("START", 60, resets + 1)
         vm.wait_passes_more(2, 60)
         require_healthy(query(vm))
 
 
 def test_system_reset_tcg(folder):
-    reset_under_load(folder, "tcg")
+    reset_under_load(folder, "tcg", 3)
 
 
 def test_system_reset_kvm(folder):
-    reset_under_load(folder, "kvm")
+    reset_under_load(folder, "kvm", 1)
 
 
 def elf_loads(path):
@@ -125,7 +125,7 @@ def test_hotplug_and_unplug(folder):
             vm.qmp.command("object-add", arguments=backend)
             vm.qmp.command("device_add", arguments={"driver": "pc-dimm", "id": "dimm0",
                                                     "memdev": "dimm-ram"})
-            vm.run_job(f"total-above:{700 * 1024}", 20)
+            vm.run_job(f"total-above:{600 * 1024}", 20)
             vm.run_job(f"pattern:500:1:{plug + 1}", 60)
             require_evicted(vm, 100, "dimm-ram")
             require_healthy(query(vm, "dimm-ram"))
