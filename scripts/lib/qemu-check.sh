@@ -111,24 +111,31 @@ qemu_check() {
     summary
 }
 
+# Leaves in HOW in which way the patch went on the tree; empty if it did not, after saying where.
+apply_next() {
+    local tree=$1 patch=$2
+    HOW="as it is"
+    as_nobody git -C "$tree" am -q --keep-cr "$patch" >/dev/null 2>&1 && return
+    git -C "$tree" am --abort
+    HOW="by three-way merge"
+    as_nobody git -C "$tree" am -q --3way --keep-cr "$patch" >/dev/null 2>&1 && return
+    HOW=
+    git -C "$tree" diff | sed 's/^/        /'
+    git -C "$tree" am --abort
+}
+
 # The canary: a version to come. Three-way merging is allowed here, and said.
 check_next() {
-    local version dir=$QEMU/next patch how
+    local version dir=$QEMU/next patch
     version=$(lock_next)
     say "qemu check: the series on QEMU $version"
     qemu_unpack "$version" "$dir/src"
     qemu_apply
     git -C "$dir/src" fetch -q "$SRC" +refs/tags/pristine:refs/heads/old-pristine
     while read -r patch; do
-        how="as it is"
-        if ! as_nobody git -C "$dir/src" am -q --keep-cr "$patch" 2>/dev/null; then
-            git -C "$dir/src" am --abort 2>/dev/null || true
-            how="by three-way merge"
-            as_nobody git -C "$dir/src" am -q --3way --keep-cr "$patch" >/dev/null 2>&1 ||
-                how=
-        fi
-        expect "${patch##*/} applies${how:+ $how}" test -n "$how"
-        [ -n "$how" ] || { summary; return; }
+        apply_next "$dir/src" "$patch"
+        expect "${patch##*/} applies${HOW:+ $HOW}" test -n "$HOW"
+        [ -n "$HOW" ] || { summary; return; }
     done < <(series)
     link_overlay "$dir/src"
     engine_build
