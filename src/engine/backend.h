@@ -73,7 +73,6 @@ class Backend {
 
     const std::string &id() const { return id_; }
     std::uint32_t pages() const { return pages_; }
-    std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
 
   private:
     struct Held {
@@ -120,6 +119,7 @@ class Backend {
     void release_slot(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void retire_shadow(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void apply_limit() TIDEMARK_REQUIRES(mutex_);
+    std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
     void rerank() TIDEMARK_REQUIRES(mutex_);
     std::uint16_t coarse_now() const;
     void post(Event event) TIDEMARK_REQUIRES(mutex_);

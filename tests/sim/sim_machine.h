@@ -59,7 +59,10 @@ class Machine {
         memory = owned.get();
         REQUIRE(backend->attach(std::move(owned), setup.pages));
     }
-    ~Machine() { memory->give_up(); }
+    ~Machine() {
+        memory->give_up();
+        backend.reset(); // its threads tell us events to the last
+    }
 
     std::uint32_t guest_limit() const { return setup_.guest_limit; }
     void set_guest_limit(std::uint32_t pages) {
