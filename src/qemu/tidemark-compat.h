@@ -14,12 +14,11 @@
 #if TIDEMARK_QEMU_AT_LEAST(10, 2)
 #include "system/memory.h"
 #include "system/ramblock.h"
-#include "system/ramlist.h"
 #else
 #include "exec/memory.h"
 #include "exec/ramblock.h"
-#include "exec/ramlist.h"
 #endif
+#include "exec/ramlist.h"
 
 /* 10.1 made the data of class_init constant. */
 #if TIDEMARK_QEMU_AT_LEAST(10, 1)
@@ -28,11 +27,16 @@ typedef const void TidemarkClassData;
 typedef void TidemarkClassData;
 #endif
 
-/* 10.2 added a third way to replace the QEMU process under a guest. */
+/* 10.2 has a third way to replace the QEMU process under a guest, and takes the modes as a mask. */
 #if TIDEMARK_QEMU_AT_LEAST(10, 2)
-#define TIDEMARK_CPR_MODES MIG_MODE_CPR_REBOOT, MIG_MODE_CPR_TRANSFER, MIG_MODE_CPR_EXEC
+#define tidemark_add_cpr_blocker(reasonp, errp)                                                    \
+    migrate_add_blocker_modes(reasonp,                                                             \
+                              BIT(MIG_MODE_CPR_REBOOT) | BIT(MIG_MODE_CPR_TRANSFER) |              \
+                                  BIT(MIG_MODE_CPR_EXEC),                                          \
+                              errp)
 #else
-#define TIDEMARK_CPR_MODES MIG_MODE_CPR_REBOOT, MIG_MODE_CPR_TRANSFER
+#define tidemark_add_cpr_blocker(reasonp, errp)                                                    \
+    migrate_add_blocker_modes(reasonp, errp, MIG_MODE_CPR_REBOOT, MIG_MODE_CPR_TRANSFER, -1)
 #endif
 
 #endif

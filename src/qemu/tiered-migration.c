@@ -62,7 +62,7 @@ bool tiered_migration_prepare(TieredBackend *tb, Error **errp)
     }
     /* For a mode that was set before the object came. */
     set_mode_error(&tb->migration_blocker);
-    return migrate_add_blocker_modes(&tb->migration_blocker, errp, TIDEMARK_CPR_MODES, -1) == 0;
+    return tidemark_add_cpr_blocker(&tb->migration_blocker, errp) == 0;
 }
 
 void tiered_migration_cleanup(TieredBackend *tb)
