@@ -16,7 +16,7 @@ from qmp import QmpClient, QmpError
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TIDEMARK_BUILD", SOURCE / "build"))
-LOGS = BUILD / "test-logs"
+LOGS = pathlib.Path(os.environ.get("TIDEMARK_TEST_LOGS", BUILD / "test-logs"))
 GUESTS = BUILD / "guest"
 MIB = 1 << 20
 GIB = 1 << 30

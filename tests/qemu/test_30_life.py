@@ -133,6 +133,7 @@ def test_hotplug_and_unplug(folder):
             vm.qmp.command("device_del", arguments={"id": "dimm0"})
             vm.wait_event("DEVICE_DELETED", 30, lambda data: data.get("device") == "dimm0")
             vm.qmp.command("object-del", arguments={"id": "dimm-ram"})
-            require(vm.qmp.command("query-tiered-memory") == [], "the backend is still there")
+            wait_for(lambda: vm.qmp.command("query-tiered-memory") == [], 10,
+                     "the backend is still there")
         vm.run_job("pattern:60:1", 30)
 

@@ -22,9 +22,9 @@ ZERO_PAGE = bytes(4096)
 def test_redis_and_pattern(folder):
     with linux(folder, ram(SIZE, LIMIT), end="console") as vm:
         vm.wait_console("CONSOLE READY", 60)
-        with Watcher(dram_sampler(vm, [SIZE]), 0.2) as watcher:
-            vm.run_job("redis:300", 90)
-            vm.run_job("pattern:500:1", 90)
+        with Watcher(dram_sampler(vm, [SIZE]), 0.5) as watcher:
+            vm.run_job("redis:250", 120)
+            vm.run_job("pattern:450:1", 120)
         require_never_above(watcher, LIMIT)
         require_evicted(vm, 512)
         require_healthy(query(vm))
@@ -96,10 +96,10 @@ def test_virtio_net(folder):
 
 
 def test_guest_reboot(folder):
-    with linux(folder, ram(SIZE, LIMIT), "pattern:400:1,reboot", reboots=True) as vm:
-        vm.wait_console("PATTERN OK .* bad=0", 120, 3)
+    with linux(folder, ram(SIZE, LIMIT), "pattern:350:1,reboot", reboots=True) as vm:
+        vm.wait_console("PATTERN OK .* bad=0", 120, 2)
         require("FAILED" not in vm.console_text(), vm.describe())
-        require_evicted(vm, 512)
+        require_evicted(vm, 256)
         require_healthy(query(vm))
 
 

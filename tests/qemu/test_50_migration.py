@@ -7,9 +7,9 @@ from machines import baremetal, ram
 from qmp import QmpError
 from tier_stats import query, require_evicted, require_healthy
 
-SIZE = 512 * MIB
-LIMIT = 128 * MIB
-LOAD = "size=256 passes=0 words=32 order=rand zero=16"
+SIZE = 256 * MIB
+LIMIT = 64 * MIB
+LOAD = "size=176 passes=0 words=32 order=rand zero=16"
 
 
 def migrate(source, destination, place):
@@ -57,7 +57,7 @@ def test_tiered_to_tiered(folder):
 
 
 def test_tiered_to_tiered_paused(folder):
-    between(folder, LIMIT, 64 * MIB, paused=True)
+    between(folder, LIMIT, 48 * MIB, paused=True)
 
 
 def test_tiered_to_stock(folder):
