@@ -3,7 +3,7 @@
 from guest import MIB, Watcher, require
 from machines import baremetal, ram, tiers_for
 from tier_stats import (dram_sampler, query, require_evicted, require_healthy,
-                        require_never_above)
+                        require_large_qlc_writes, require_never_above)
 
 SIZE = 512 * MIB
 LIMIT = 128 * MIB
@@ -21,6 +21,7 @@ def run(folder, accel, cpus, job, **properties):
         require_evicted(vm, 256)
         info = query(vm)
         require_healthy(info)
+        require_large_qlc_writes(info)
         require(info["dram-used"] <= LIMIT + info["dram-slack"], f"says it uses {info}")
         vm.qmp.command("quit")
         require(vm.wait_exit(20) == 0, f"quit did not end well: {vm.describe()}")

@@ -43,6 +43,13 @@ def require_healthy(info):
             f"{info['id']}: held or poisoned pages: {info['pages']}")
 
 
+def require_large_qlc_writes(info):
+    """QLC flash is written in pieces of 256 KiB or more only."""
+    for tier in info["tiers"]:
+        small = [one for one in tier["write-sizes"] if one["below"] <= 256 * 1024]
+        require(tier["class"] != "qlc" or not small, f"small writes to QLC: {small}")
+
+
 def configure(vm, **settings):
     vm.qmp.command("tiered-memory-configure", **settings)
 
