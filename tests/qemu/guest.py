@@ -244,6 +244,10 @@ class Watcher(threading.Thread):
         self.done.set()
         self.join()
 
+    def wait_samples(self, count, timeout):
+        """A fast guest may be done with its work before anything was seen of it."""
+        wait_for(lambda: len(self.values) >= count, timeout, f"fewer than {count} samples")
+
     def highest(self):
         return max(value for _, value in self.values)
 

@@ -24,6 +24,7 @@ def cut_and_raise(folder, accel):
         print(f"cut reached in {time.monotonic() - started:.1f} s; ", end="")
         with Watcher(dram_sampler(vm, [SIZE])) as watcher:
             vm.wait_passes_more(1, 90)
+            watcher.wait_samples(10, 60)
         require_never_above(watcher, LOW)
         require(query(vm)["dram-limit"] == LOW, "the limit is not the one that was set")
         configure(vm, id="ram0", dram_limit=SIZE)

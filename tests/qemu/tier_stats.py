@@ -61,7 +61,7 @@ def dram_sampler(vm, sizes):
 
 def require_never_above(watcher, limit, since=0.0):
     values = [value for when, value in watcher.values if when >= since]
-    require(len(values) >= 10, f"only {len(values)} samples of DRAM use")
+    require(len(values) >= 3, f"only {len(values)} samples of DRAM use")
     most = max(values)
     require(most <= limit + slack(limit),
             f"DRAM use reached {most / MIB:.1f} MiB with a limit of {limit / MIB:.0f} MiB")
