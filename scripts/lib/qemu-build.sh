@@ -40,6 +40,9 @@ qemu_configure() {
     local src=$1 dir=$2
     shift 2
     local options=("${QEMU_OPTIONS[@]}" "$@") stamp
+    # QEMU 10.2 always builds its AVX2 code and has no option for it any more.
+    grep -q "^option('avx2'" "$src/meson_options.txt" ||
+        mapfile -t options < <(printf '%s\n' "${options[@]}" | grep -v -x -e --enable-avx2)
     stamp=$(printf '%s\n' "$src" "${options[@]}" | sha256sum)
     if [ -f "$dir/build.ninja" ] && [ "$stamp" = "$(cat "$dir/configured" 2>/dev/null)" ]; then
         return 0
