@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Properties of memory-backend-tiered: all may be given at creation, those of struct tidemark_config
- * also change while the guest runs (qom-set, tiered-memory-configure).
+ * Properties of memory-backend-tiered: all may be given at creation, those of struct
+ * tidemark_config also change while the guest runs (qom-set, tiered-memory-configure).
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"

@@ -2,9 +2,9 @@
 /*
  * memory-backend-tiered: guest RAM that lives in DRAM, NVMe and QLC.
  *
- * The guest's RAM is ordinary private anonymous memory. The engine takes it over once the block exists,
- * and lets it go in the notifier that the block is about to be freed: the last moment at which the
- * address range is still ours.
+ * The guest's RAM is ordinary private anonymous memory. The engine takes it over once the block
+ * exists, and lets it go in the notifier that the block is about to be freed: the last moment at
+ * which the address range is still ours.
  */
 #include "qemu/osdep.h"
 #include "hw/boards.h"
@@ -152,7 +152,7 @@ static bool attach_block(TieredBackend *tb, Error **errp)
     sigset_t saved;
     int ret;
 
-    /* -machine mem-merge=on (the default) marks every new block; a merged page could not be moved. */
+    /* -machine mem-merge=on (the default) marks each new block; merged pages cannot be moved. */
     qemu_madvise(host, memory_region_size(mr), QEMU_MADV_UNMERGEABLE);
 
     tiered_block_signals(&saved);
@@ -209,7 +209,7 @@ static void tiered_backend_init(Object *obj)
     MEMORY_BACKEND(obj)->merge = false;
 }
 
-/* The memory region is gone by now, and with it (in tiered_block_removed) the attached engine part. */
+/* The memory region is gone by now: tiered_block_removed() has let go of it. */
 static void tiered_backend_finalize(Object *obj)
 {
     TieredBackend *tb = MEMORY_BACKEND_TIERED(obj);

@@ -2,10 +2,11 @@
 /*
  * memory-backend-tiered, as its files see it.
  *
- * Lifetime. A backend enters the list of live backends when its block has been attached to the engine,
- * and leaves it when the block goes away. Code that may run without the BQL (QMP out of band, discards)
- * takes it from the list with tiered_backend_get() and gives it back with tiered_backend_put();
- * leaving the list waits for those users. Property fields change only under the BQL.
+ * Lifetime. A backend enters the list of live backends when its block has been attached to the
+ * engine, and leaves it when the block goes away. Code that may run without the BQL (QMP out of
+ * band, discards) takes it from the list with tiered_backend_get() and gives it back with
+ * tiered_backend_put(); leaving the list waits for those users. Property fields change only under
+ * the BQL.
  */
 #ifndef HOSTMEM_TIERED_H
 #define HOSTMEM_TIERED_H
@@ -59,8 +60,8 @@ void tiered_backend_put(TieredBackend *tb);
 bool tiered_backend_exists(void);
 
 /*
- * Engine threads must not run QEMU's signal handlers: they inherit the mask of the thread that makes
- * them, so every call that may start threads goes between these.
+ * Engine threads must not run QEMU's signal handlers: they inherit the mask of the thread that
+ * makes them, so every call that may start threads goes between these.
  */
 void tiered_block_signals(sigset_t *saved);
 void tiered_restore_signals(const sigset_t *saved);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs between the QEMU versions the overlay builds in. No other file of the overlay asks for
- * the version.
+ * What differs between the QEMU versions the overlay builds in. No other file of the overlay asks
+ * for the version.
  */
 #ifndef TIDEMARK_COMPAT_H
 #define TIDEMARK_COMPAT_H

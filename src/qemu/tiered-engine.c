@@ -2,8 +2,8 @@
 /*
  * The one engine of the process, and the list of live backends.
  *
- * The list's lock is held for a few instructions only and never across a call into the engine: a discard
- * may wait there for a held page, and resolving that page must still find its backend.
+ * The list's lock is held for a few instructions only and never across a call into the engine: a
+ * discard may wait there for a held page, and resolving that page must still find its backend.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"

@@ -2,9 +2,9 @@
 /*
  * Engine events to QMP events.
  *
- * They are sent from the engine's own threads. qapi_event_emit() allows that (it takes monitor_lock and
- * nothing else), and it must be so: a bottom half would wait for the main loop, which may itself be
- * the one whose access is held.
+ * They are sent from the engine's own threads. qapi_event_emit() allows that (it takes
+ * monitor_lock and nothing else), and it must be so: a bottom half would wait for the main loop,
+ * which may itself be the one whose access is held.
  */
 #include "qemu/osdep.h"
 #include "qapi/qapi-events-tiered-memory.h"

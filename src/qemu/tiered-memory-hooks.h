@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The calls QEMU's own files make into the overlay. Without Tidemark they are constants, so that a
- * QEMU configured with -Dtidemark=disabled compiles to what it was.
+ * The calls QEMU's own files make into the overlay. Without Tidemark they are constants, so that
+ * a QEMU configured with -Dtidemark=disabled compiles to what it was.
  */
 #ifndef TIERED_MEMORY_HOOKS_H
 #define TIERED_MEMORY_HOOKS_H
@@ -14,15 +14,15 @@
 #ifdef CONFIG_TIDEMARK
 
 /*
- * system/physmem.c, ram_block_discard_range(): drop DRAM and tier copies of a range of @rb. Returns
- * false if the caller has to discard it the ordinary way, else *@ret is 0 or -errno.
+ * system/physmem.c, ram_block_discard_range(): drop DRAM and tier copies of a range of @rb.
+ * Returns false if the caller has to discard it the ordinary way, else *@ret is 0 or -errno.
  */
 bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t length, int *ret);
 
 /*
- * system/cpus.c, pause_all_vcpus(): wait for @cond until nothing but held vCPUs is left to wait for:
- * they cannot execute guest code, and will stop as soon as their page is resolved. Returns false, at
- * once, if there is no tiered memory: the ordinary wait follows.
+ * system/cpus.c, pause_all_vcpus(): wait for @cond until nothing but held vCPUs is left to wait
+ * for: they cannot execute guest code, and will stop as soon as their page is resolved. Returns
+ * false, at once, if there is no tiered memory: the ordinary wait follows.
  */
 bool tiered_memory_wait_vcpus(QemuCond *cond);
 
@@ -33,8 +33,9 @@ bool tiered_memory_defers_reset(void);
 bool tiered_memory_may_run(Error **errp);
 
 /*
- * system/vl.c, object_option_parse(): the visitor for an -object option in key=value form that is ours,
- * else NULL. QEMU's own parser of that form knows no lists of structures (tiers.0.path=...).
+ * system/vl.c, object_option_parse(): the visitor for an -object option in key=value form that is
+ * ours, else NULL. QEMU's own parser of that form knows no lists of structures
+ * (tiers.0.path=...).
  */
 Visitor *tiered_memory_keyval_visitor(const char *option);
 

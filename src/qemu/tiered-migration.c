@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Kinds of migration that cannot work with tiered memory, each refused with its reason. Precopy and
- * savevm read and write guest memory like any other code and need nothing here.
+ * Kinds of migration that cannot work with tiered memory, each refused with its reason. Precopy
+ * and savevm read and write guest memory like any other code and need nothing here.
  */
 #include "qemu/osdep.h"
 #include "hw/qdev-core.h"

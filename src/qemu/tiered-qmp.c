@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QMP commands of tiered memory. query-tiered-memory and tiered-memory-resolve may run out of band, in
- * the monitor's own thread: no BQL here.
+ * QMP commands of tiered memory. query-tiered-memory and tiered-memory-resolve may run out of
+ * band, in the monitor's own thread: no BQL here.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"

@@ -2,12 +2,13 @@
 /*
  * Stopping a machine one of whose vCPUs is blocked by a held page.
  *
- * Such a vCPU sits in a page fault and answers no kick. It executes nothing either, so it counts as
- * paused; cpu->stop is set, and it stops for good as soon as its page is resolved. Another vCPU may wait
- * for it (TCG's exclusive sections, a lock taken in device emulation): once some vCPU is held, the others
- * get a grace period, after which they count as blocked by it.
+ * Such a vCPU sits in a page fault and answers no kick. It executes nothing either, so it counts
+ * as paused; cpu->stop is set, and it stops for good as soon as its page is resolved. Another
+ * vCPU may wait for it (TCG's exclusive sections, a lock taken in device emulation): once some
+ * vCPU is held, the others get a grace period, after which they count as blocked by it.
  *
- * Work that needs the vCPU's own thread cannot be done meanwhile: a reset is put off, `cont` is refused.
+ * Work that needs the vCPU's own thread cannot be done meanwhile: a reset is put off, `cont` is
+ * refused.
  */
 #include "qemu/osdep.h"
 #include "hw/core/cpu.h"
@@ -85,8 +86,8 @@ bool tiered_memory_defers_reset(void)
     tidemark_engine *engine = tiered_engine();
 
     /*
-     * Any held page counts, not only one a vCPU waits for: a reset also writes guest memory (ROMs), and
-     * would block the main loop.
+     * Any held page counts, not only one a vCPU waits for: a reset also writes guest memory (ROMs),
+     * and would block the main loop.
      */
     if (!engine || !tidemark_engine_held_pages(engine)) {
         announced = false;
