@@ -7,6 +7,7 @@
 //   TIDEMARK_SEED=n runs seed n alone; TIDEMARK_SEEDS=n runs seeds 1..n (default 300,
 //   60 under a sanitizer).
 #include "sim_machine.h"
+#include "support/sanitizers.h"
 
 #include <atomic>
 #include <cstdlib>
@@ -14,17 +15,7 @@
 namespace tidemark::sim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kSeeds = 60;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr std::uint64_t kSeeds = 60;
-#else
-constexpr std::uint64_t kSeeds = 300;
-#endif
-#else
-constexpr std::uint64_t kSeeds = 300;
-#endif
+constexpr std::uint64_t kSeeds = test::kSanitized ? 60 : 300;
 constexpr std::uint32_t kGuestThreads = 3;
 constexpr std::uint32_t kOperations = 700; // per guest thread
 
