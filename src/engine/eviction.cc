@@ -40,8 +40,11 @@ void Backend::evictor_main() {
     for (;;) {
         {
             MutexLock lock(mutex_);
+            // A batch that does not fill up is dropped all the same, once nothing more comes.
             while (!stopping_ && !eviction_due())
-                work_.wait_for(mutex_, std::chrono::milliseconds(200));
+                if (!work_.wait_for(mutex_, std::chrono::milliseconds(200)) &&
+                    !stale_shadows_.empty())
+                    break;
             if (stopping_)
                 return;
         }
