@@ -84,11 +84,10 @@ class Backend {
         PageIndex next;
         std::uint32_t window = 0;
     };
-    enum class Step : std::uint8_t { none, wake, refill, zero_fill, from_shadow, load, poison };
+    enum class Step : std::uint8_t { none, refill, zero_fill, from_shadow, load, poison };
     struct Plan {
         Step step = Step::none;
         PageRun run;
-        PageState from = PageState::untouched;
     };
     struct WriteItem {
         PageIndex page;
@@ -130,7 +129,7 @@ class Backend {
     void parked_main(Loader &loader);
     void serve(const Fault &fault, Loader &loader);
     Plan plan_fault(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
-    Plan plan_zero_fill(const Fault &fault, PageState from) TIDEMARK_REQUIRES(mutex_);
+    Plan plan_zero_fill(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     void plan_load(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     bool add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void park(const Fault &fault) TIDEMARK_REQUIRES(mutex_);

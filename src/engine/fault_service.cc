@@ -59,9 +59,6 @@ void Backend::serve(const Fault &fault, Loader &loader) {
     switch (plan.step) {
     case Step::none:
         return;
-    case Step::wake:
-        memory_->wake(plan.run);
-        return;
     case Step::poison:
         memory_->poison(plan.run);
         memory_->wake(plan.run);
@@ -101,10 +98,10 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
         // Either another thread mapped it since, or someone dropped it from R without telling us (then
         // it holds zeros, as dropped anonymous memory does). Filling tells the two apart by EEXIST.
         leave_resident(fault.page, PageState::filling);
-        return {Step::refill, run, from};
+        return {Step::refill, run};
     case PageState::untouched:
     case PageState::zero:
-        return plan_zero_fill(fault, from);
+        return plan_zero_fill(fault);
     case PageState::staged:
     case PageState::writing:
         if (!charge(1, false)) {
@@ -121,7 +118,7 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
             entry.clear(page_flags::unasked);
             ++counters_.readahead_used;
         }
-        return {Step::from_shadow, run, from};
+        return {Step::from_shadow, run};
     case PageState::stored:
         if (!charge(1, false)) {
             park(fault);
@@ -130,7 +127,7 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
         ++counters_.faults;
         ++counters_.faults_stored;
         plan_load(fault, loader);
-        return {Step::load, run, from};
+        return {Step::load, run};
     case PageState::filling:
     case PageState::staging:
     case PageState::loading:
@@ -144,12 +141,12 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
                 held.threads.push_back(fault.thread_id);
         return {};
     case PageState::poisoned:
-        return {Step::poison, run, from};
+        return {Step::poison, run};
     }
     return {};
 }
 
-Backend::Plan Backend::plan_zero_fill(const Fault &fault, PageState from) {
+Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
     if (!charge(1, false)) {
         park(fault);
         return {};
@@ -165,7 +162,7 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault, PageState from) {
         ++run.count;
     }
     stream_served(fault.page, run.end());
-    return {Step::zero_fill, run, from};
+    return {Step::zero_fill, run};
 }
 
 bool Backend::add_load(PageIndex page, Loader &loader) {
