@@ -204,6 +204,32 @@ static void set_group(Object *obj, const char *value, Error **errp)
     tb->group = g_strdup(value);
 }
 
+bool tiered_memory_keeps_off(Object *obj, const char *name, bool value, Error **errp)
+{
+    if (!value || !object_dynamic_cast(obj, TYPE_MEMORY_BACKEND_TIERED) ||
+        !host_memory_backend_mr_inited(MEMORY_BACKEND(obj))) {
+        return false;
+    }
+    error_setg(errp, "property '%s' of memory-backend-tiered can't be turned on: only 'off' is"
+               " accepted", name);
+    return true;
+}
+
+/* Known only so that its refusal can say why. */
+static bool get_hugetlb(Object *obj, Error **errp)
+{
+    return false;
+}
+
+static void set_hugetlb(Object *obj, bool value, Error **errp)
+{
+    if (value) {
+        error_setg(errp, "property 'hugetlb' of memory-backend-tiered is 'on', but pages of a"
+                   " hugetlb pool cannot leave DRAM; only 'off' is accepted (transparent huge"
+                   " pages are used as it is)");
+    }
+}
+
 Visitor *tiered_memory_keyval_visitor(const char *option)
 {
     Visitor *v = NULL;
@@ -243,6 +269,8 @@ void tiered_class_add_properties(ObjectClass *oc)
                               set_prefetch_window, NULL, NULL);
     object_class_property_set_description(oc, "prefetch-window",
         "Seconds prefetching looks ahead");
+    object_class_property_add_bool(oc, "hugetlb", get_hugetlb, set_hugetlb);
+    object_class_property_set_description(oc, "hugetlb", "Only 'off' is accepted");
     object_class_property_add_str(oc, "group", get_group, set_group);
     object_class_property_set_description(oc, "group", "UUID of the affinity group");
 }

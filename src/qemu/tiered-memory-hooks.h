@@ -39,6 +39,12 @@ bool tiered_memory_may_run(Error **errp);
  */
 Visitor *tiered_memory_keyval_visitor(const char *option);
 
+/*
+ * backends/hostmem.c, setters of "merge" and "prealloc": refuse to turn @name on for tiered memory
+ * that exists already. (Before that, creation refuses it.)
+ */
+bool tiered_memory_keeps_off(Object *obj, const char *name, bool value, Error **errp);
+
 /* migration/options.c: refuse kinds of migration that cannot work with tiered memory. */
 bool tiered_memory_check_caps(const bool *caps, Error **errp);
 bool tiered_memory_check_mode(MigMode mode, Error **errp);
@@ -68,6 +74,11 @@ static inline bool tiered_memory_may_run(Error **errp)
 static inline Visitor *tiered_memory_keyval_visitor(const char *option)
 {
     return NULL;
+}
+
+static inline bool tiered_memory_keeps_off(Object *obj, const char *name, bool value, Error **errp)
+{
+    return false;
 }
 
 static inline bool tiered_memory_check_caps(const bool *caps, Error **errp)

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 
 from guest import MIB, Skip, firmware_arguments, qemu_binary, require
-from machines import tier_directory, tiers_for
+from machines import baremetal, ram, tier_directory, tiers_for
+from qmp import QmpError
 
 SIZE = 256 * MIB
 
@@ -45,9 +46,21 @@ def test_host_memory_properties(folder):
 
 
 def test_hugetlb(folder):
-    """There is no hugetlb property to set; huge pages are asked for with -mem-path elsewhere."""
     text = refusal(folder, {"hugetlb": True}, name="hugetlb")
-    require_says(text, "hugetlb")
+    require_says(text, "'hugetlb'", "only 'off'")
+
+
+def test_turned_on_later(folder):
+    """What creation refuses can't be had by qom-set either."""
+    with baremetal(folder, "size=16 passes=1 hold=1", ram(SIZE, 64 * MIB)) as vm:
+        for name in ("merge", "prealloc"):
+            try:
+                vm.qmp.command("qom-set", path="/objects/ram0", property=name, value=True)
+            except QmpError as error:
+                require_says(str(error), f"'{name}'", "only 'off'")
+            else:
+                raise AssertionError(f"{name} could be turned on")
+            vm.qmp.command("qom-set", path="/objects/ram0", property=name, value=False)
 
 
 def test_missing_properties(folder):
