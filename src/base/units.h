@@ -11,6 +11,8 @@
 namespace tidemark {
 
 inline constexpr std::size_t kPageSize = 4096;
+// Pages of a region: 2 MiB, what the processor can map as one huge page.
+inline constexpr std::uint32_t kRegionPages = 512;
 
 // One page of a block of guest RAM, counted from the block's start.
 struct PageIndex {

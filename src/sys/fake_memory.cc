@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sys/mman.h>
 
 namespace tidemark {
 
 FakeMemory::FakeMemory(std::uint32_t pages, std::uint64_t seed)
     : pages_(pages), guest_(bytes_of(pages)), shadow_(bytes_of(pages)), guest_present_(pages),
-      shadow_present_(pages), poisoned_(pages), random_(seed) {}
+      guest_huge_(pages / kRegionPages + 1), shadow_present_(pages), poisoned_(pages),
+      random_(seed) {}
 
 // ---- the test's side ----
 
@@ -84,6 +86,11 @@ bool FakeMemory::guest_present(PageIndex page) const {
     return guest_present_[page.value];
 }
 
+bool FakeMemory::guest_huge(PageIndex page) const {
+    const MutexLock lock(mutex_);
+    return guest_huge_[page.value / kRegionPages];
+}
+
 bool FakeMemory::shadow_present(PageIndex page) const {
     const MutexLock lock(mutex_);
     return shadow_present_[page.value];
@@ -153,6 +160,27 @@ void FakeMemory::check_run(PageRun run) const {
     TIDEMARK_CHECK(run.count > 0 && run.count <= pages_ && run.first.value <= pages_ - run.count);
 }
 
+// The run is 2 MiB that can be one huge page.
+bool FakeMemory::whole_region(PageRun run) const {
+    return huge_aligned_ && run.count == kRegionPages && run.first.value % kRegionPages == 0;
+}
+
+// bytes == nullptr: zeros.
+void FakeMemory::map_page(PageIndex page, const std::byte *bytes) {
+    if (bytes != nullptr)
+        std::memcpy(guest_bytes(page), bytes, kPageSize);
+    else
+        std::memset(guest_bytes(page), 0, kPageSize);
+    guest_present_[page.value] = true;
+}
+
+void FakeMemory::unmap_page(PageIndex page) {
+    guest_present_[page.value] = false;
+    guest_huge_[page.value / kRegionPages] = false;
+    // What is left behind must never be seen again.
+    std::memset(guest_bytes(page), 0xE7, kPageSize);
+}
+
 // ---- GuestMemory ----
 
 Result<void> FakeMemory::arm() {
@@ -204,29 +232,23 @@ RunResult FakeMemory::move_out(PageRun run) {
         if (const int error = injected(Call::move_out); error != 0)
             return {i, error};
         std::memcpy(shadow_bytes(page), guest_bytes(page), kPageSize);
-        // What is left behind must never be seen again.
-        std::memset(guest_bytes(page), 0xE7, kPageSize);
-        guest_present_[page.value] = false;
+        unmap_page(page);
         shadow_present_[page.value] = true;
     }
     return {run.count, 0};
 }
 
 // bytes == nullptr: zeros.
-RunResult FakeMemory::fill(PageRun run, const std::byte *bytes) {
-    if (const int error = injected_scripted(Call::copy_in); error != 0)
+RunResult FakeMemory::fill(Call call, PageRun run, const std::byte *bytes) {
+    if (const int error = injected_scripted(call); error != 0)
         return {0, error};
     for (std::uint32_t i = 0; i < run.count; ++i) {
         const PageIndex page = run.first.next(i);
         if (guest_present_[page.value] || poisoned_[page.value])
             return {i, EEXIST};
-        if (const int error = injected(Call::copy_in); error != 0)
+        if (const int error = injected(call); error != 0)
             return {i, error};
-        if (bytes != nullptr)
-            std::memcpy(guest_bytes(page), bytes + bytes_of(i), kPageSize);
-        else
-            std::memset(guest_bytes(page), 0, kPageSize);
-        guest_present_[page.value] = true;
+        map_page(page, bytes == nullptr ? nullptr : bytes + bytes_of(i));
         count_dram(1);
         wake_page(page);
     }
@@ -244,13 +266,29 @@ RunResult FakeMemory::copy_in(PageRun run, const std::byte *bytes) {
             TIDEMARK_CHECK(
                 shadow_present_[static_cast<std::size_t>(at - shadow_.data()) / kPageSize]);
     }
-    return fill(run, bytes);
+    return fill(Call::copy_in, run, bytes);
+}
+
+RunResult FakeMemory::move_in(PageRun run, std::byte *frame) {
+    check_run(run);
+    TIDEMARK_CHECK(frame != nullptr && reinterpret_cast<std::uintptr_t>(frame) % kPageSize == 0);
+    const MutexLock lock(mutex_);
+    TIDEMARK_CHECK(armed_);
+    const RunResult result = fill(Call::move_in, run, frame);
+    // The frame has holes where the pages were, as after the real move: they read as zeros.
+    if (result.done > 0)
+        TIDEMARK_CHECK(madvise(frame, bytes_of(result.done), MADV_DONTNEED) == 0);
+    constexpr std::size_t kRegionSize = kRegionPages * kPageSize;
+    if (result.error == 0 && whole_region(run) &&
+        reinterpret_cast<std::uintptr_t>(frame) % kRegionSize == 0)
+        guest_huge_[run.first.value / kRegionPages] = true;
+    return result;
 }
 
 RunResult FakeMemory::zero_in(PageRun run) {
     check_run(run);
     const MutexLock lock(mutex_);
-    return fill(run, nullptr);
+    return fill(Call::copy_in, run, nullptr);
 }
 
 RunResult FakeMemory::poison(PageRun run) {
@@ -275,6 +313,26 @@ void FakeMemory::wake(PageRun run) {
     const MutexLock lock(mutex_);
     for (std::uint32_t i = 0; i < run.count; ++i)
         wake_page(run.first.next(i));
+}
+
+int FakeMemory::collapse(PageIndex first) {
+    const PageRun region{first, kRegionPages};
+    check_run(region);
+    const MutexLock lock(mutex_);
+    if (const int error = injected_scripted(Call::collapse); error != 0)
+        return error;
+    if (const int error = injected(Call::collapse); error != 0)
+        return error;
+    if (!whole_region(region))
+        return EINVAL;
+    for (std::uint32_t i = 0; i < kRegionPages; ++i) {
+        if (!guest_present_[first.next(i).value])
+            return EBUSY;
+        if (pinned_.contains(first.next(i)))
+            return EAGAIN;
+    }
+    guest_huge_[first.value / kRegionPages] = true;
+    return 0;
 }
 
 int FakeMemory::drop_shadow(std::span<const PageRun> runs) {
@@ -310,8 +368,7 @@ int FakeMemory::drop_guest(PageRun run) {
         poisoned_[page.value] = false;
         if (!guest_present_[page.value])
             continue;
-        guest_present_[page.value] = false;
-        std::memset(guest_bytes(page), 0xE9, kPageSize);
+        unmap_page(page);
         count_dram(-1);
     }
     return 0;

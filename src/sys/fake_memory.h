@@ -20,8 +20,16 @@ namespace tidemark {
 
 class FakeMemory final : public GuestMemory {
   public:
-    enum class Call : std::uint8_t { move_out, copy_in, poison, drop_shadow, drop_guest };
-    static constexpr std::size_t kCalls = 5;
+    enum class Call : std::uint8_t {
+        move_out,
+        copy_in,
+        move_in,
+        poison,
+        collapse,
+        drop_shadow,
+        drop_guest
+    };
+    static constexpr std::size_t kCalls = 7;
     enum class Touch : std::uint8_t { done, poisoned, stopped };
 
     FakeMemory(std::uint32_t pages, std::uint64_t seed);
@@ -42,7 +50,12 @@ class FakeMemory final : public GuestMemory {
     // The next `times` calls of the kind fail at once with `error`.
     void script_error(Call call, int error, std::uint32_t times = 1);
 
+    // As if R did not start on a 2 MiB boundary. Before the engine gets it.
+    void set_huge_aligned(bool aligned) { huge_aligned_ = aligned; }
+
     bool guest_present(PageIndex page) const;
+    // The 2 MiB of R around the page are one huge page.
+    bool guest_huge(PageIndex page) const;
     bool shadow_present(PageIndex page) const;
     bool poisoned(PageIndex page) const;
     // Pages of R and S that take DRAM now, and the most there ever were since the last reset.
@@ -53,14 +66,17 @@ class FakeMemory final : public GuestMemory {
 
     // --- GuestMemory ---
     Result<void> arm() override;
+    bool huge_aligned() const override { return huge_aligned_; }
     Result<std::vector<bool>> mapped_pages() override;
     std::size_t read_faults(std::span<FaultMessage> messages) override;
     void stop_faults() override;
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
+    RunResult move_in(PageRun run, std::byte *frame) override;
     RunResult zero_in(PageRun run) override;
     RunResult poison(PageRun run) override;
     void wake(PageRun run) override;
+    int collapse(PageIndex first) override;
     int drop_shadow(std::span<const PageRun> runs) override;
     int drop_guest(PageRun run) override;
     const std::byte *shadow(PageIndex page) const override;
@@ -82,17 +98,22 @@ class FakeMemory final : public GuestMemory {
     void wake_page(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void count_dram(std::int64_t change) TIDEMARK_REQUIRES(mutex_);
     void check_run(PageRun run) const;
-    RunResult fill(PageRun run, const std::byte *bytes) TIDEMARK_REQUIRES(mutex_);
+    RunResult fill(Call call, PageRun run, const std::byte *bytes) TIDEMARK_REQUIRES(mutex_);
+    bool whole_region(PageRun run) const;
+    void map_page(PageIndex page, const std::byte *bytes) TIDEMARK_REQUIRES(mutex_);
+    void unmap_page(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     std::byte *guest_bytes(PageIndex page) { return &guest_[page.byte_offset()]; }
     std::byte *shadow_bytes(PageIndex page) { return &shadow_[page.byte_offset()]; }
 
     const std::uint32_t pages_;
+    bool huge_aligned_ = true;
     std::vector<std::byte> guest_;
     std::vector<std::byte> shadow_;
 
     mutable Mutex mutex_;
     CondVar changed_; // a waiter was woken, a fault queued, or the end declared
     std::vector<bool> guest_present_ TIDEMARK_GUARDED_BY(mutex_);
+    std::vector<bool> guest_huge_ TIDEMARK_GUARDED_BY(mutex_); // by region
     std::vector<bool> shadow_present_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<bool> poisoned_ TIDEMARK_GUARDED_BY(mutex_);
     std::set<PageIndex> pinned_ TIDEMARK_GUARDED_BY(mutex_);

@@ -10,6 +10,8 @@
 // branch of its own in the engine:
 //   EEXIST  the destination page is there already     ENOENT  a hole (move_out) or R is unmapped
 //   EBUSY   the page is pinned or shared              EAGAIN  the mapping changed; try again
+// A page of a frame can be EBUSY for a moment after a read into it: the disk's completion comes first,
+// and only then does the kernel let go of the page.
 #pragma once
 
 #include "base/result.h"
@@ -40,8 +42,11 @@ class GuestMemory {
   public:
     virtual ~GuestMemory() = default;
 
-    // Registers R and S, turns huge pages off in R and excludes S from fork. Idempotent.
+    // Registers R and S, asks for huge pages in R (they come by move_in() and collapse() only; absent
+    // pages still fault one by one) and excludes S from fork. Idempotent.
     virtual Result<void> arm() = 0;
+    // R starts on a 2 MiB boundary, so that a frame can become a huge page of it.
+    virtual bool huge_aligned() const = 0;
     // One flag per page of R: is a page mapped there now. After arm(), with no fault being served.
     virtual Result<std::vector<bool>> mapped_pages() = 0;
 
@@ -54,12 +59,20 @@ class GuestMemory {
     virtual RunResult move_out(PageRun run) = 0;
     // bytes -> R[i] for an unmapped R[i], waking who waits for it. bytes is run.count pages long.
     virtual RunResult copy_in(PageRun run, const std::byte *bytes) = 0;
+    // Moves pages of a Frame into R[i] for unmapped R[i], waking who waits; a whole aligned 2 MiB stays
+    // one huge page. What was moved is gone from the frame. frame: the page that becomes run.first.
+    virtual RunResult move_in(PageRun run, std::byte *frame) = 0;
     // Maps zeroed pages at R[i], waking who waits.
     virtual RunResult zero_in(PageRun run) = 0;
     // Accesses to R[i] get SIGBUS (a memory error) from now on.
     virtual RunResult poison(PageRun run) = 0;
     // Wakes who waits for R[i] without mapping anything: they fault again if nothing is there.
     virtual void wake(PageRun run) = 0;
+
+    // Makes a fully mapped 2 MiB of R, starting at `first`, one huge page again; 0 or a positive errno,
+    // and it stays as it is: EBUSY a page is absent, EAGAIN one is in use, ENOMEM, EINVAL not aligned or
+    // a kernel that can't.
+    virtual int collapse(PageIndex first) = 0;
 
     // Give DRAM back. Returns 0 or a positive errno. Dropping a hole is fine.
     virtual int drop_shadow(std::span<const PageRun> runs) = 0;

@@ -5,6 +5,8 @@
 
 #include "base/check.h"
 #include "sys/pagemap.h"
+#include "sys/range_ioctl.h"
+#include "sys/uapi_mman.h"
 #include "sys/uapi_userfaultfd.h"
 #include "sys/unique_fd.h"
 #include "sys/userfaultfd_open.h"
@@ -35,30 +37,6 @@ __u64 address_of(const void *pointer) {
     return reinterpret_cast<__u64>(pointer);
 }
 
-// Runs one of the range ioctls over a run. `call` gets the pages already done, issues the ioctl for
-// the rest and returns its byte count field. The kernel answers a half done range with EAGAIN and
-// the bytes it did, and tells what stopped it only when asked for the rest: a negative count.
-template <typename Call> RunResult run_ioctl(std::uint32_t count, Call call) {
-    RunResult result;
-    while (result.done < count) {
-        const __s64 moved = call(result.done);
-        if (moved <= 0) {
-            // 0 bytes and no error does not happen; EAGAIN lets the caller decide how often to ask.
-            result.error = moved == 0 ? EAGAIN : static_cast<int>(-moved);
-            break;
-        }
-        result.done += static_cast<std::uint32_t>(static_cast<std::size_t>(moved) / kPageSize);
-    }
-    return result;
-}
-
-// The byte count an ioctl reported. If the kernel refused the arguments it never wrote the field.
-__s64 count_of(int rc, int error, __s64 field) {
-    if (rc == 0 || field != 0)
-        return field;
-    return -error;
-}
-
 class UserfaultfdMemory final : public GuestMemory {
   public:
     UserfaultfdMemory(std::string id, std::byte *host, std::uint32_t pages, UniqueFd uffd,
@@ -72,14 +50,17 @@ class UserfaultfdMemory final : public GuestMemory {
     Result<void> map_shadow();
 
     Result<void> arm() override;
+    bool huge_aligned() const override { return address_of(host_) % kHugeSize == 0; }
     Result<std::vector<bool>> mapped_pages() override;
     std::size_t read_faults(std::span<FaultMessage> messages) override;
     void stop_faults() override;
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
+    RunResult move_in(PageRun run, std::byte *frame) override;
     RunResult zero_in(PageRun run) override;
     RunResult poison(PageRun run) override;
     void wake(PageRun run) override;
+    int collapse(PageIndex first) override;
     int drop_shadow(std::span<const PageRun> runs) override;
     int drop_guest(PageRun run) override;
     const std::byte *shadow(PageIndex page) const override { return shadow_ + page.byte_offset(); }
@@ -88,6 +69,7 @@ class UserfaultfdMemory final : public GuestMemory {
   private:
     Result<void> register_range(std::byte *start, const char *what);
     Result<void> probe_move();
+    RunResult move(PageRun run, std::byte *from, std::byte *to);
     FaultMessage translate(const uffd_msg &message) const;
     bool in_block(PageRun run) const {
         return run.count <= pages_ && run.first.value <= pages_ - run.count;
@@ -187,9 +169,11 @@ Result<void> UserfaultfdMemory::probe_move() {
 Result<void> UserfaultfdMemory::arm() {
     if (armed_.load(std::memory_order_acquire))
         return {};
-    if (madvise(host_, bytes_, MADV_NOHUGEPAGE) != 0 && errno != EINVAL)
+    // Nobody fills holes behind our back: while R is registered, the kernel neither maps a huge page at
+    // an absent one nor collapses 2 MiB with absent pages. EINVAL: a kernel without huge pages.
+    if (madvise(host_, bytes_, MADV_HUGEPAGE) != 0 && errno != EINVAL)
         return fail(errno, "memory block '" + id_ +
-                               "': huge pages could not be turned off: " + std::strerror(errno));
+                               "': huge pages could not be asked for: " + std::strerror(errno));
     if (Result<void> done = register_range(host_, "RAM"); !done)
         return done;
     if (Result<void> done = register_range(shadow_, "shadow"); !done)
@@ -260,19 +244,37 @@ void UserfaultfdMemory::stop_faults() {
     TIDEMARK_CHECK(write(stop_.get(), &one, sizeof(one)) == sizeof(one) || errno == EAGAIN);
 }
 
-RunResult UserfaultfdMemory::move_out(PageRun run) {
-    // Before R is registered the move would succeed, and the next touch would silently read zeros.
+// from and to: the pages of run.first. Before R is registered a move out of it would succeed, and the next
+// touch would silently read zeros.
+RunResult UserfaultfdMemory::move(PageRun run, std::byte *from, std::byte *to) {
     TIDEMARK_CHECK(armed_.load(std::memory_order_acquire));
     TIDEMARK_CHECK(in_block(run));
     return run_ioctl(run.count, [&](std::uint32_t done) {
-        const std::uint64_t offset = run.first.next(done).byte_offset();
         uffdio_move request{};
-        request.src = address_of(host_ + offset);
-        request.dst = address_of(shadow_ + offset);
+        request.src = address_of(from + bytes_of(done));
+        request.dst = address_of(to + bytes_of(done));
         request.len = bytes_of(run.count - done);
         const int rc = ioctl(uffd_.get(), UFFDIO_MOVE, &request);
         return count_of(rc, errno, request.move);
     });
+}
+
+RunResult UserfaultfdMemory::move_out(PageRun run) {
+    const std::uint64_t offset = run.first.byte_offset();
+    return move(run, host_ + offset, shadow_ + offset);
+}
+
+RunResult UserfaultfdMemory::move_in(PageRun run, std::byte *frame) {
+    return move(run, frame, host_ + run.first.byte_offset());
+}
+
+int UserfaultfdMemory::collapse(PageIndex first) {
+    const PageRun region{first, kRegionPages};
+    TIDEMARK_CHECK(in_block(region));
+    std::byte *const start = host_ + first.byte_offset();
+    if (address_of(start) % kHugeSize != 0)
+        return EINVAL;
+    return madvise(start, bytes_of(region.count), MADV_COLLAPSE) == 0 ? 0 : errno;
 }
 
 RunResult UserfaultfdMemory::copy_in(PageRun run, const std::byte *bytes) {

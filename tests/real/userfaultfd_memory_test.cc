@@ -9,7 +9,10 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <fstream>
 #include <liburing.h>
+#include <optional>
+#include <sstream>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -62,10 +65,35 @@ class Pin {
     io_uring ring_{};
 };
 
+// Bytes of [start, start + bytes) that are mapped as huge pages; nothing where the kernel has them
+// switched off.
+std::optional<std::size_t> huge_bytes(const std::byte *start, std::size_t bytes) {
+    std::string setting;
+    std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled"), setting);
+    if (setting.empty() || setting.find("[never]") != std::string::npos)
+        return std::nullopt;
+    const auto address = reinterpret_cast<std::uintptr_t>(start);
+    std::ifstream smaps("/proc/self/smaps");
+    std::size_t sum = 0;
+    bool inside = false;
+    for (std::string line; std::getline(smaps, line);) {
+        std::istringstream words(line);
+        std::uintptr_t first = 0, end = 0;
+        char dash = 0;
+        if (words >> std::hex >> first >> dash >> end && dash == '-')
+            inside = first < address + bytes && end > address;
+        std::size_t kib = 0;
+        if (inside && line.starts_with("AnonHugePages:") &&
+            std::istringstream(line.substr(14)) >> kib)
+            sum += kib << 10;
+    }
+    return sum;
+}
+
 class MemoryRig {
   public:
     MemoryRig() {
-        auto made = make_userfaultfd_memory("test", mapping_.page(0), 256);
+        auto made = make_userfaultfd_memory("test", mapping_.page(0), kRigPages);
         if (!made || !(*made)->arm()) {
             std::fprintf(stderr, "%s\n", made ? "arm() failed" : made.error().sentence.c_str());
             std::abort();
@@ -82,12 +110,17 @@ class MemoryRig {
     void write(std::uint32_t page, std::uint64_t salt) { fill_pattern(mapping_.page(page), salt); }
     void pin(std::uint32_t page) { pin_ = std::make_unique<Pin>(mapping_.page(page)); }
     void unpin() { pin_.reset(); }
+    std::optional<int> huge_pages() {
+        const auto bytes = huge_bytes(mapping_.page(0), bytes_of(kRigPages));
+        return bytes ? std::optional(static_cast<int>(*bytes / kHuge)) : std::nullopt;
+    }
     bool in_shadow(PageIndex page) { return in_shadow_[page.value]; }
     void set_in_shadow(PageIndex page, bool is) { in_shadow_[page.value] = is; }
 
   private:
-    Mapping mapping_{bytes_of(256)};
-    std::array<bool, 256> in_shadow_{};
+    static constexpr std::uint32_t kRigPages = 1024;
+    Mapping mapping_{bytes_of(kRigPages)};
+    std::array<bool, kRigPages> in_shadow_{};
     std::unique_ptr<GuestMemory> memory_;
     std::unique_ptr<Pin> pin_;
 };

@@ -3,6 +3,7 @@
 
 #include "support/page_buffer.h"
 
+#include <optional>
 #include <vector>
 
 namespace tidemark::test {
@@ -21,11 +22,15 @@ class MemoryRig {
     }
     void pin(std::uint32_t page) { memory_.pin(pinned_ = PageIndex{page}); }
     void unpin() { memory_.unpin(pinned_); }
+    std::optional<int> huge_pages() {
+        return static_cast<int>(memory_.guest_huge(PageIndex{0})) +
+               static_cast<int>(memory_.guest_huge(PageIndex{kRegionPages}));
+    }
     bool in_shadow(PageIndex page) { return memory_.shadow_present(page); }
     void set_in_shadow(PageIndex, bool) {}
 
   private:
-    FakeMemory memory_{256, 1};
+    FakeMemory memory_{1024, 1};
     PageIndex pinned_;
 };
 
@@ -87,4 +92,38 @@ TEST_CASE("giving up ends every access that waits") {
     rig.memory().give_up();
     vcpu.join();
     CHECK(touch == FakeMemory::Touch::stopped);
+}
+
+TEST_CASE("moving in and collapsing fail when told to") {
+    MemoryRig rig;
+    const std::unique_ptr<Frame> frame = full_frame(0);
+    rig.memory().script_error(FakeMemory::Call::move_in, EBUSY);
+    CHECK(rig.memory().move_in(run_of(0, 4), frame->data()).error == EBUSY);
+    rig.memory().set_error_chance(FakeMemory::Call::move_in, EAGAIN, 100);
+    std::uint32_t page = 0;
+    int stopped = 0;
+    while (page < kRegionPages) {
+        const RunResult result =
+            rig.memory().move_in(run_of(page, kRegionPages - page), frame->data() + bytes_of(page));
+        page += result.done;
+        stopped += result.error == EAGAIN ? 1 : 0;
+    }
+    CHECK(stopped > 5);
+    CHECK(rig.huge_pages() == 0);
+    require_patterns(rig, 0, kRegionPages, 0);
+    rig.memory().script_error(FakeMemory::Call::collapse, ENOMEM);
+    CHECK(rig.memory().collapse(PageIndex{0}) == ENOMEM);
+    CHECK(rig.memory().collapse(PageIndex{0}) == 0);
+    CHECK(rig.huge_pages() == 1);
+}
+
+TEST_CASE("memory that is not aligned gets no huge pages") {
+    FakeMemory memory(kPages, 1);
+    memory.set_huge_aligned(false);
+    REQUIRE(memory.arm());
+    CHECK_FALSE(memory.huge_aligned());
+    const std::unique_ptr<Frame> frame = full_frame(0);
+    require_done(memory.move_in(run_of(0, kRegionPages), frame->data()), kRegionPages);
+    CHECK_FALSE(memory.guest_huge(PageIndex{0}));
+    CHECK(memory.collapse(PageIndex{0}) == EINVAL);
 }
