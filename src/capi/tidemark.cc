@@ -128,8 +128,9 @@ void copy_counters(const Counters &from, tidemark_stats &to) {
     to.faults_untouched = from.faults_untouched;
     to.faults_staged = from.faults_staged;
     to.faults_stored = from.faults_stored;
+    to.faults_arrived = from.faults_arrived;
     to.faults_parked = from.faults_parked;
-    to.refaults = from.faults_staged + from.faults_stored;
+    to.refaults = from.faults_staged + from.faults_stored + from.faults_arrived;
     to.readahead_pages = from.readahead_pages;
     to.readahead_used = from.readahead_used;
     to.prefetch_pages = from.prefetch_pages;
@@ -161,6 +162,7 @@ void copy_report(const BackendReport &from, tidemark_stats &to) {
     to.resident = count(PageState::resident);
     to.staged = count(PageState::staged) + count(PageState::writing);
     to.stored = count(PageState::stored);
+    to.arrived = count(PageState::arrived);
     to.in_transit =
         count(PageState::filling) + count(PageState::staging) + count(PageState::loading);
     to.held = count(PageState::held);

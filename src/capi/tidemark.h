@@ -146,14 +146,15 @@ struct tidemark_stats {
     uint64_t dram_slack; /* bytes by which dram_used may pass the limit for a moment */
     uint64_t metadata_bytes;
     /* pages by state; they add up to block_size / 4096 */
-    uint64_t untouched, zero, resident, staged, stored, in_transit, held, poisoned;
+    uint64_t untouched, zero, resident, staged, stored, arrived, in_transit, held, poisoned;
     /* counters */
     uint64_t faults;           /* all faults served */
     uint64_t faults_untouched; /* first touch or zero page */
     uint64_t faults_staged;    /* refault of a staged page, no I/O */
     uint64_t faults_stored;    /* read from a tier on demand */
+    uint64_t faults_arrived;   /* read ahead in time: no I/O, 2 MiB mapped at once */
     uint64_t faults_parked;    /* had to wait for DRAM */
-    uint64_t refaults;         /* faults on a page that had been evicted (staged + stored) */
+    uint64_t refaults;         /* faults on a page that had been evicted (staged + stored + arrived) */
     uint64_t readahead_pages, readahead_used;
     uint64_t prefetch_pages;
     uint64_t evicted_pages;             /* left DRAM */

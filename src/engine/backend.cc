@@ -31,6 +31,7 @@ Backend::~Backend() {
         work_.notify_all();
         mover_work_.notify_all();
         parked_work_.notify_all();
+        ahead_work_.notify_all();
         transit_done_.notify_all();
     }
     if (memory_)
@@ -50,6 +51,16 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
         if (!queue)
             return tl::unexpected<Error>(queue.error());
         write_queues_.push_back(std::move(*queue));
+        if (queue = tier->disk().open_queue(Loader::kPages); !queue)
+            return tl::unexpected<Error>(queue.error());
+        ahead_queues_.push_back(std::move(*queue));
+    }
+    for (auto &arrival : arrivals_) {
+        auto frame = Frame::map();
+        if (!frame)
+            return tl::unexpected<Error>(frame.error());
+        arrival = std::make_unique<Arrival>();
+        arrival->frame = std::move(*frame);
     }
     memory_ = std::move(memory);
     pages_ = pages;
@@ -62,8 +73,9 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
         charged_ = (handlers_ + 3) * (Loader::kPages + 1);
     }
     for (std::uint32_t i = 0; i < handlers_; ++i)
-        threads_.emplace_back("tm-fault", [this, i] { handler_main(*loaders_[i]); });
+        threads_.emplace_back("tm-fault", [this, i] { handler_main(*loaders_[i], i); });
     threads_.emplace_back("tm-parked", [this] { parked_main(*loaders_[handlers_]); });
+    threads_.emplace_back("tm-ahead", [this] { ahead_main(); });
     threads_.emplace_back("tm-evict", [this] { evictor_main(); });
     threads_.emplace_back("tm-move", [this] { mover_main(*loaders_[handlers_ + 1]); });
     MutexLock lock(mutex_);
@@ -81,11 +93,16 @@ Result<void> Backend::arm() {
     if (!mapped)
         return tl::unexpected<Error>(mapped.error());
     armed_ = true;
+    const std::uint16_t now = coarse_now();
     for (std::uint32_t i = 0; i < pages_; ++i)
         if ((*mapped)[i]) {
             ++charged_;
-            finish_resident(PageIndex{i}, EnterReason::first_touch);
+            finish_resident(PageIndex{i}, EnterReason::first_touch, now);
         }
+    // Fully mapped regions are most likely huge pages: QEMU asks for them. Wrong is only slower.
+    for (std::uint32_t i = 0; i + kRegionPages <= pages_; i += kRegionPages)
+        if (RegionEntry &region = table_.region_of(PageIndex{i}); region.resident == kRegionPages)
+            region.huge = memory_->huge_aligned();
     work_.notify_one();
     return {};
 }
@@ -125,10 +142,10 @@ void Backend::uncharge(std::uint32_t pages) {
         parked_work_.notify_one();
 }
 
-void Backend::finish(PageIndex page, PageState state) {
+void Backend::finish(PageIndex page, PageState state, std::uint16_t now) {
     PageEntry &entry = table_[page];
     table_.set_state(page, state);
-    entry.stamp = coarse_now();
+    entry.stamp = now;
     if (transit_waiters_ != 0)
         transit_done_.notify_all();
     if (!entry.has(page_flags::wanted))
@@ -144,14 +161,14 @@ void Backend::finish(PageIndex page, PageState state) {
         parked_work_.notify_one();
 }
 
-void Backend::finish_resident(PageIndex page, EnterReason reason) {
+void Backend::finish_resident(PageIndex page, EnterReason reason, std::uint16_t now) {
     PageEntry &entry = table_[page];
     if (reason == EnterReason::unasked)
         entry.set(page_flags::unasked);
     std::uint8_t &rank = table_.rank(page);
     rank = policy_->enter(rank, reason);
     ++resident_by_rank_[rank];
-    finish(page, PageState::resident);
+    finish(page, PageState::resident, now);
 }
 
 void Backend::leave_resident(PageIndex page, PageState state) {
@@ -169,13 +186,27 @@ void Backend::release_slot(PageIndex page) {
 }
 
 // S[page] holds bytes nobody needs any more: drop it with others, in one call, and uncharge it then.
+// Part of a huge page is not given back by the kernel, so that is dropped as a whole.
 void Backend::retire_shadow(PageIndex page) {
     PageEntry &entry = table_[page];
     TIDEMARK_CHECK(!entry.has(page_flags::shadow_stale));
     entry.clear(page_flags::shadow_busy);
     entry.set(page_flags::shadow_stale);
-    stale_shadows_.push_back(page);
-    if (stale_shadows_.size() >= 64)
+    RegionEntry &region = table_.region_of(page);
+    if (!region.shadow_huge)
+        add_stale({page, 1});
+    else if (++region.stale == kRegionPages)
+        add_stale(table_.region_run(page));
+}
+
+void Backend::add_stale(PageRun run) {
+    if (!stale_shadows_.empty() && stale_shadows_.back().end() == run.first &&
+        stale_shadows_.back().count + run.count < kRegionPages)
+        stale_shadows_.back().count += run.count;
+    else
+        stale_shadows_.push_back(run);
+    stale_pages_ += run.count;
+    if (stale_pages_ >= 64)
         work_.notify_one();
 }
 

@@ -5,6 +5,7 @@
 //    handler threads   read faults and serve them                        fault_service.cc
 //    parked server     serves faults that had to wait                    fault_service.cc
 //    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc
+//    ahead thread      reads regions before the guest comes to them      stream.cc
 //    mover             demotes, promotes on request, compacts QLC        mover.cc
 //    callers           configure, query, discard, read, resolve          control.cc
 //
@@ -28,6 +29,7 @@
 #include "sys/thread.h"
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -75,6 +77,7 @@ class Backend {
     std::uint32_t pages() const { return pages_; }
 
   private:
+    static constexpr std::uint32_t kStreamWindowMost = 64;
     struct Held {
         PageIndex page;
         int error;
@@ -84,23 +87,65 @@ class Backend {
         PageIndex next;
         std::uint32_t window = 0;
     };
-    enum class Step : std::uint8_t { none, refill, zero_fill, from_shadow, load, poison };
+    // 2 MiB that were read before the guest came to them; see stream.cc.
+    struct Arrival {
+        enum class Phase : std::uint8_t {
+            idle,    // no region, no memory. -> reading
+            reading, // the ahead thread reads and verifies it. -> ready, landing
+            ready,   // its pages wait, in state arrived. -> landing
+            landing, // whoever set it maps the pages, or drops them. -> idle
+        } phase = Phase::idle;
+        PageRun region;
+        bool whole = false; // every page of the region is in the frame
+        std::uint32_t charged = 0;
+        std::uint64_t turn = 0;
+        Clock::time_point since;          // of ready
+        std::bitset<kRegionPages> pages;  // that the frame has for R
+        std::unique_ptr<Frame> frame;     // until ready: the ahead thread's, and so are
+        std::vector<LoadItem> items;      // the pages being read,
+        std::vector<IoRequest> requests;  // in these pieces,
+        std::size_t pending = 0;          // so many of which are not finished
+    };
+    enum class Step : std::uint8_t {
+        none,
+        refill,
+        zero_fill,
+        region_fill,
+        from_shadow,
+        load,
+        land,
+        poison
+    };
     struct Plan {
         Step step = Step::none;
         PageRun run;
+        Arrival *arrival = nullptr;
     };
     struct WriteItem {
         PageIndex page;
         std::uint64_t stored_checksum = 0; // of the copy in a slot, 0 if there is none
         std::uint64_t checksum = 0;        // of the bytes now
-        Slot slot;
-        std::uint8_t tier = 0;
+        Slot own_slot;                     // that copy's
+        Slot slot;                         // of the bytes now
+        std::uint8_t tier = 0;             // of own_slot, then of slot
         enum class Outcome : std::uint8_t {
             failed,
             zero,
             clean,
             written
         } outcome = Outcome::failed;
+    };
+    struct WritePiece { // items [first, first + count) go to run
+        SlotRun run;
+        std::size_t first = 0, count = 0;
+        bool in_place = false; // over their own slots
+    };
+    struct WriteBatch {
+        std::size_t tier = 0;
+        std::vector<WriteItem> items;
+        std::vector<WritePiece> pieces;
+        std::vector<IoRequest> requests; // one a piece
+        std::size_t pending = 0;         // not finished
     };
     struct PrefetchRequest {
         PageRun run;
@@ -112,11 +157,14 @@ class Backend {
     bool charge(std::uint32_t pages, bool keep_reserve) TIDEMARK_REQUIRES(mutex_);
     void uncharge(std::uint32_t pages) TIDEMARK_REQUIRES(mutex_);
     std::uint32_t free_pages() const TIDEMARK_REQUIRES(mutex_);
-    void finish(PageIndex page, PageState state) TIDEMARK_REQUIRES(mutex_);
-    void finish_resident(PageIndex page, EnterReason reason) TIDEMARK_REQUIRES(mutex_);
+    // now: coarse_now(), asked once for many pages.
+    void finish(PageIndex page, PageState state, std::uint16_t now) TIDEMARK_REQUIRES(mutex_);
+    void finish_resident(PageIndex page, EnterReason reason, std::uint16_t now)
+        TIDEMARK_REQUIRES(mutex_);
     void leave_resident(PageIndex page, PageState state) TIDEMARK_REQUIRES(mutex_);
     void release_slot(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void retire_shadow(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void add_stale(PageRun run) TIDEMARK_REQUIRES(mutex_);
     void apply_limit() TIDEMARK_REQUIRES(mutex_);
     std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
     void rerank() TIDEMARK_REQUIRES(mutex_);
@@ -125,44 +173,78 @@ class Backend {
     void deliver_events() TIDEMARK_EXCLUDES(mutex_);
 
     // fault_service.cc
-    void handler_main(Loader &loader);
+    void handler_main(Loader &loader, std::uint32_t number);
     void parked_main(Loader &loader);
     void serve(const Fault &fault, Loader &loader);
     Plan plan_fault(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     Plan plan_zero_fill(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    Plan plan_take_back(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    bool may_fill_region(PageRun region, bool stream) TIDEMARK_REQUIRES(mutex_);
     void plan_load(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     bool add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void park(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
-    std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
-    void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
               EnterReason others);
     void hold(PageIndex page, std::size_t tier, int error, const Fault &fault)
         TIDEMARK_REQUIRES(mutex_);
+    void fill_region(PageRun region, Frame &frame);
     void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros
+    void move_in(PageRun run, std::byte *frame);
+    std::uint32_t settle_mapping(PageRun run, RunResult result);
     void count_latency(const Fault &fault);
+
+    // stream.cc
+    std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
+    void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
+    void request_ahead(PageIndex from) TIDEMARK_REQUIRES(mutex_);
+    Arrival *find_arrival(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    Arrival *idle_arrival() TIDEMARK_REQUIRES(mutex_);
+    void ahead_main();
+    Arrival *plan_ahead();
+    void take_arrival_pages(Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
+    void start_ahead(Arrival &arrival);
+    void finish_read(IoRequest &request);
+    void verify_arrival(Arrival &arrival);
+    void settle_arrival(Arrival &arrival);
+    Plan plan_landing(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    void land_arrival(Arrival &arrival, const Fault *fault);
+    void release_unused();
+    static std::byte *arrival_bytes(const Arrival &arrival, PageIndex page);
+    static std::size_t tier_of_request(const Arrival &arrival, const IoRequest &request);
 
     // eviction.cc
     void evictor_main();
     bool eviction_due() const TIDEMARK_REQUIRES(mutex_);
+    bool evict_some();
     bool drop_stale_shadows();
     bool stage_some();
     std::vector<PageRun> select_victims() TIDEMARK_REQUIRES(mutex_);
+    bool whole_region_cold(PageRun region, std::uint8_t wanted) TIDEMARK_REQUIRES(mutex_);
+    void take_region(PageRun region) TIDEMARK_REQUIRES(mutex_);
     std::uint8_t coldness_wanted() const TIDEMARK_REQUIRES(mutex_);
     void move_out(PageRun run);
     void put_back(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void split_shadow(PageRun region) TIDEMARK_REQUIRES(mutex_);
     void age_ranks() TIDEMARK_REQUIRES(mutex_);
 
     // writeback.cc
     bool clean_some();
     std::vector<WriteItem> take_staged() TIDEMARK_REQUIRES(mutex_);
-    void write_items(std::vector<WriteItem *> items);
-    void write_to_tier(std::size_t tier, std::span<WriteItem *const> items);
+    bool inspect(WriteBatch &batch);
+    std::size_t place(std::size_t tier, std::span<const WriteItem> items, WritePiece &piece);
+    Slot home(const WriteItem &item) const;
+    IoRequest request_for(SlotRun run, std::span<const WriteItem> items) const;
+    void start_writes(WriteBatch &batch, std::size_t tier);
+    bool finish_writes(bool wait);
+    void finish_write(IoRequest &request);
+    void write_elsewhere(WriteBatch &batch);
+    void write_rest(WriteBatch &batch, std::size_t tier);
+    bool settle(std::span<const WriteItem> items);
     bool tier_usable(std::size_t tier);
     void tier_failed(std::size_t tier, int error);
+    void tier_degraded(std::size_t tier, int error);
     void tier_worked(std::size_t tier);
-    bool settle_written(std::span<const WriteItem> items);
     std::uint32_t reclaim_clean_slots(std::uint32_t want);
 
     // mover.cc
@@ -196,6 +278,7 @@ class Backend {
     CondVar work_;         // the evictor waits here
     CondVar mover_work_;   // the mover waits here
     CondVar parked_work_;  // the parked server waits here
+    CondVar ahead_work_;   // the ahead thread waits here
     CondVar transit_done_; // callers that need a page out of transit wait here
     BackendConfig config_ TIDEMARK_GUARDED_BY(mutex_);
     PageTable table_ TIDEMARK_GUARDED_BY(mutex_){0};
@@ -214,19 +297,27 @@ class Backend {
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PageIndex>
         staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
-    std::vector<PageIndex> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
+    std::vector<PageRun> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
+    std::uint32_t stale_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0; // in them
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
     std::array<Stream, 16> streams_ TIDEMARK_GUARDED_BY(mutex_){};
     std::size_t next_stream_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::deque<PageIndex> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // first pages of regions
+    std::uint64_t ahead_turn_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint64_t queued_prefetch_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PrefetchRequest> prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Event> events_ TIDEMARK_GUARDED_BY(mutex_);
     Clock::time_point last_pressure_ TIDEMARK_GUARDED_BY(mutex_);
     Counters counters_ TIDEMARK_GUARDED_BY(mutex_);
 
-    // Used by the evictor thread alone.
+    // Each is its phase's owner's, and the phases change under mutex_.
+    std::array<std::unique_ptr<Arrival>, 6> arrivals_;
+    std::vector<std::unique_ptr<IoQueue>> ahead_queues_; // of the ahead thread alone
+
+    // Used by the evictor thread alone. The queues go first: requests in flight point into batches.
+    std::deque<std::unique_ptr<WriteBatch>> writes_; // oldest first
     std::vector<std::unique_ptr<IoQueue>> write_queues_;
     std::vector<Clock::time_point> tier_failed_at_;
     std::vector<std::unique_ptr<Loader>> loaders_; // handlers, then parked server, mover, callers

@@ -49,7 +49,7 @@ struct Listener {
 
 struct Counters {
     std::uint64_t faults = 0, faults_untouched = 0, faults_staged = 0, faults_stored = 0;
-    std::uint64_t faults_parked = 0;
+    std::uint64_t faults_arrived = 0, faults_parked = 0;
     std::uint64_t readahead_pages = 0, readahead_used = 0, prefetch_pages = 0;
     std::uint64_t evicted_pages = 0, zero_elided = 0, clean_elided = 0;
     std::uint64_t promoted_pages = 0, demoted_pages = 0, discarded_pages = 0, move_busy = 0;

@@ -62,7 +62,7 @@ BackendReport Backend::report() {
     out.dram_used = bytes_of(used_pages);
     out.dram_slack = slack_bytes();
     out.metadata_bytes = table_.bytes() + staged_queue_.size() * sizeof(PageIndex) +
-                         stale_shadows_.capacity() * sizeof(PageIndex);
+                         stale_shadows_.capacity() * sizeof(PageRun);
     out.counters = counters_;
     out.latency = latency_.counts();
     for (const auto &tier : tiers_) {
@@ -133,6 +133,7 @@ void Backend::discard_part(PageRun run) {
     std::uint32_t resident = 0;
     {
         MutexLock lock(mutex_);
+        const std::uint16_t now = coarse_now();
         for (PageIndex page = run.first; page < run.end(); page = page.next()) {
             wait_still(page);
             if (stopping_)
@@ -147,6 +148,7 @@ void Backend::discard_part(PageRun run) {
             switch (from) {
             case PageState::resident:
                 leave_resident(page, PageState::filling);
+                table_.region_of(page).huge = false;
                 break;
             case PageState::poisoned:
                 table_.set_state(page, PageState::filling);
@@ -154,16 +156,16 @@ void Backend::discard_part(PageRun run) {
             case PageState::staged:
                 table_.set_state(page, PageState::filling);
                 retire_shadow(page);
-                finish(page, PageState::untouched);
+                finish(page, PageState::untouched, now);
                 continue;
             case PageState::held:
                 std::erase_if(held_, [page](const Held &held) { return held.page == page; });
-                finish(page, PageState::untouched);
+                finish(page, PageState::untouched, now);
                 parked_.push_back({page, 0, Clock::now()}); // what it held up gets zeros
                 parked_work_.notify_one();
                 continue;
-            default: // zero, stored
-                finish(page, PageState::untouched);
+            default: // zero, stored, arrived
+                finish(page, PageState::untouched, now);
                 continue;
             }
             resident += from == PageState::resident ? 1 : 0;
@@ -181,7 +183,7 @@ void Backend::discard_part(PageRun run) {
     uncharge(resident);
     for (const PageRun part : mapped)
         for (PageIndex page = part.first; page < part.end(); page = page.next())
-            finish(page, PageState::untouched);
+            finish(page, PageState::untouched, coarse_now());
 }
 
 bool Backend::known_zero(PageIndex page) {
@@ -210,6 +212,10 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
             control_loader().items.clear();
             add_load(page, control_loader());
             break;
+        case PageState::arrived:
+            // Its frame may not go away meanwhile: the one copy made under the lock.
+            std::memcpy(out.data(), arrival_bytes(*find_arrival(page), page), kPageSize);
+            return 0;
         case PageState::held:
         case PageState::poisoned:
             return EIO;
@@ -233,7 +239,7 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
         ++resident_by_rank_[table_.rank(page)]; // no access of the guest's: its rank stays
     if (from == PageState::staged)
         staged_queue_.push_back(page);
-    finish(page, from);
+    finish(page, from, coarse_now());
     return error;
 }
 
@@ -248,12 +254,12 @@ std::uint64_t Backend::resolve(PageRun run, bool retry) {
         held_.erase(split, held_.end());
         for (const Held &held : chosen) {
             if (retry) {
-                finish(held.page, PageState::stored);
+                finish(held.page, PageState::stored, coarse_now());
                 for (const std::int32_t thread : held.threads)
                     parked_.push_back({held.page, thread, Clock::now()});
             } else {
                 release_slot(held.page);
-                finish(held.page, PageState::poisoned);
+                finish(held.page, PageState::poisoned, coarse_now());
             }
             post({EventKind::page_resolved, 0, held.page, retry ? 0 : EHWPOISON});
         }

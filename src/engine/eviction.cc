@@ -18,22 +18,11 @@ namespace {
 constexpr std::uint32_t kBatch = 64;
 constexpr std::uint32_t kSweep = 32768; // table entries looked at per hold of the lock
 constexpr int kMoveAttempts = 16;
-
-std::vector<PageRun> runs_of(std::vector<PageIndex> &pages) {
-    std::sort(pages.begin(), pages.end());
-    std::vector<PageRun> runs;
-    for (const PageIndex page : pages)
-        if (!runs.empty() && runs.back().end() == page)
-            ++runs.back().count;
-        else
-            runs.push_back({page, 1});
-    return runs;
-}
 } // namespace
 
 bool Backend::eviction_due() const {
     return armed_ &&
-           (free_pages() < reserve_low_ || !parked_.empty() || stale_shadows_.size() >= kBatch);
+           (free_pages() < reserve_low_ || !parked_.empty() || stale_pages_ >= kBatch);
 }
 
 void Backend::evictor_main() {
@@ -48,49 +37,64 @@ void Backend::evictor_main() {
             if (stopping_)
                 return;
         }
-        for (bool more = true; more;) {
-            bool progress = drop_stale_shadows();
-            bool stage = false, clean = false;
-            {
-                MutexLock lock(mutex_);
-                const std::uint32_t staged = table_.count(PageState::staged);
-                const std::uint32_t target = limit_pages_ / 256 * policy_->staged_share();
-                more = !stopping_ && free_pages() < reserve_high_;
-                stage = more && staged < target + kBatch;
-                clean = more && (staged >= target || free_pages() < reserve_low_);
-            }
-            if (stage)
-                progress = stage_some() || progress;
-            if (clean)
-                progress = clean_some() || progress;
-            if (more && !progress) {
-                MutexLock lock(mutex_);
-                if (Clock::now() - last_pressure_ > std::chrono::seconds(1)) {
-                    last_pressure_ = Clock::now();
-                    post({EventKind::pressure, 0, {}, 0});
-                }
-                work_.wait_for(mutex_, std::chrono::milliseconds(20));
-            }
+        while (evict_some())
             deliver_events();
-        }
+        while (!writes_.empty())
+            finish_writes(true);
+        deliver_events();
     }
 }
 
-bool Backend::drop_stale_shadows() {
-    std::vector<PageIndex> pages;
+// One round; false once the reserve is whole.
+bool Backend::evict_some() {
+    bool progress = drop_stale_shadows();
+    bool stage = false, clean = false;
     {
         MutexLock lock(mutex_);
-        pages.swap(stale_shadows_);
+        if (stopping_ || free_pages() >= reserve_high_)
+            return false;
+        const std::uint32_t staged = table_.count(PageState::staged);
+        const std::uint32_t target = limit_pages_ / 256 * policy_->staged_share();
+        stage = staged < target + kBatch;
+        clean = staged >= target || free_pages() < reserve_low_;
     }
-    if (pages.empty())
+    if (stage)
+        progress = stage_some() || progress;
+    if (clean)
+        progress = clean_some() || progress;
+    if (!progress)
+        progress = finish_writes(true);
+    if (progress)
+        return true;
+    // Nothing can leave: every tier is full or fails, or all is pinned.
+    MutexLock lock(mutex_);
+    if (Clock::now() - last_pressure_ > std::chrono::seconds(1)) {
+        last_pressure_ = Clock::now();
+        post({EventKind::pressure, 0, {}, 0});
+    }
+    work_.wait_for(mutex_, std::chrono::milliseconds(20));
+    return true;
+}
+
+bool Backend::drop_stale_shadows() {
+    std::vector<PageRun> runs;
+    {
+        MutexLock lock(mutex_);
+        runs.swap(stale_shadows_);
+        stale_pages_ = 0;
+    }
+    if (runs.empty())
         return false;
-    const std::vector<PageRun> runs = runs_of(pages);
     const int error = memory_->drop_shadow(runs);
     TIDEMARK_CHECK(error == 0); // DONTNEED on our own mapping: S[i] would be left behind and reused
     MutexLock lock(mutex_);
-    for (const PageIndex page : pages)
-        table_[page].clear(page_flags::shadow_stale);
-    uncharge(static_cast<std::uint32_t>(pages.size()));
+    for (const PageRun run : runs) {
+        if (run.count == kRegionPages)
+            table_.region_of(run.first).shadow_huge = false;
+        for (PageIndex page = run.first; page < run.end(); page = page.next())
+            table_[page].clear(page_flags::shadow_stale);
+        uncharge(run.count);
+    }
     if (transit_waiters_ != 0)
         transit_done_.notify_all();
     return true;
@@ -104,8 +108,12 @@ bool Backend::stage_some() {
             age_ranks();
         runs = select_victims();
     }
-    for (const PageRun run : runs)
+    for (const PageRun run : runs) {
+        // The kernel moves a huge page in one piece only to where no page table is left.
+        if (run.count == kRegionPages)
+            TIDEMARK_CHECK(memory_->drop_shadow({&run, 1}) == 0);
         move_out(run);
+    }
     return !runs.empty();
 }
 
@@ -123,28 +131,67 @@ std::uint8_t Backend::coldness_wanted() const {
     return 255;
 }
 
+// In address order from the hand on, so that neighbours leave together. A huge page leaves whole.
 std::vector<PageRun> Backend::select_victims() {
     const std::uint8_t wanted = coldness_wanted();
-    std::vector<PageIndex> pages;
-    for (std::uint32_t seen = 0; seen < pages_ && pages.size() < kBatch; ++seen) {
+    std::vector<PageRun> runs;
+    std::uint32_t found = 0;
+    for (std::uint32_t seen = 0; seen < pages_ && found < kBatch; ++seen) {
         // A sweep that has found something need not hold the lock for longer.
-        if (seen >= kSweep && !pages.empty())
+        if (seen >= kSweep && found != 0)
             break;
         const PageIndex page = hand_;
+        if (page.value % kRegionPages == 0) {
+            const PageRun region = table_.region_run(page);
+            const std::uint32_t resident = table_.region_of(page).resident;
+            if (resident == kRegionPages && whole_region_cold(region, wanted)) {
+                take_region(region);
+                runs.push_back(region);
+                found += region.count;
+            }
+            if (resident == 0 || table_.region_of(page).resident == 0) {
+                seen += region.count - 1;
+                hand_ = region.end().value < pages_ ? region.end() : PageIndex{0};
+                continue;
+            }
+        }
         hand_ = page.value + 1 < pages_ ? page.next() : PageIndex{0};
         const PageEntry &entry = table_[page];
         if (entry.state != PageState::resident || entry.shadow_in_use() ||
             policy_->coldness(table_.rank(page)) > wanted)
             continue;
         leave_resident(page, PageState::staging);
-        pages.push_back(page);
+        table_.region_of(page).huge = false;
+        ++found;
+        if (!runs.empty() && runs.back().end() == page && runs.back().count < kRegionPages - 1)
+            ++runs.back().count;
+        else
+            runs.push_back({page, 1});
     }
-    return runs_of(pages);
+    return runs;
+}
+
+bool Backend::whole_region_cold(PageRun region, std::uint8_t wanted) {
+    if (table_.region_of(region.first).shadow_huge)
+        return false;
+    for (PageIndex page = region.first; page < region.end(); page = page.next())
+        if (table_[page].shadow_in_use() || policy_->coldness(table_.rank(page)) > wanted)
+            return false;
+    return true;
+}
+
+void Backend::take_region(PageRun region) {
+    RegionEntry &entry = table_.region_of(region.first);
+    entry.shadow_huge = entry.huge;
+    entry.stale = 0;
+    entry.huge = false;
+    for (PageIndex page = region.first; page < region.end(); page = page.next())
+        leave_resident(page, PageState::staging);
 }
 
 void Backend::put_back(PageIndex page) {
     ++counters_.move_busy;
-    finish_resident(page, EnterReason::put_back);
+    finish_resident(page, EnterReason::put_back, coarse_now());
 }
 
 // R -> S for a run in state staging. Every page ends staged, resident again, or found to be a hole.
@@ -152,8 +199,9 @@ void Backend::move_out(PageRun run) {
     for (int attempts = 0; run.count != 0;) {
         const RunResult result = memory_->move_out(run);
         MutexLock lock(mutex_);
+        const std::uint16_t now = coarse_now();
         for (std::uint32_t i = 0; i < result.done; ++i) {
-            finish(run.first.next(i), PageState::staged);
+            finish(run.first.next(i), PageState::staged, now);
             staged_queue_.push_back(run.first.next(i));
         }
         run = {run.first.next(result.done), run.count - result.done};
@@ -161,11 +209,12 @@ void Backend::move_out(PageRun run) {
             return;
         const PageIndex page = run.first;
         bool settled = true;
+        split_shadow(table_.region_run(page));
         switch (result.error) {
         case ENOENT: // a hole: somebody dropped the page from R, so it reads as zero
             release_slot(page);
             uncharge(1);
-            finish(page, PageState::untouched);
+            finish(page, PageState::untouched, now);
             break;
         case EBUSY: // pinned for I/O, or shared with a fork: it stays, as if just used
             put_back(page);
@@ -186,6 +235,17 @@ void Backend::move_out(PageRun run) {
         if (settled)
             run = {page.next(), run.count - 1};
     }
+}
+
+// A region that did not get to S as a whole is dropped page by page.
+void Backend::split_shadow(PageRun region) {
+    RegionEntry &entry = table_.region_of(region.first);
+    if (!entry.shadow_huge)
+        return;
+    entry.shadow_huge = false;
+    for (PageIndex page = region.first; page < region.end(); page = page.next())
+        if (table_[page].has(page_flags::shadow_stale))
+            add_stale({page, 1});
 }
 
 void Backend::age_ranks() {

@@ -18,11 +18,15 @@ namespace tidemark {
 
 namespace {
 constexpr std::uint32_t kZeroWindow = 16;
-constexpr std::uint32_t kLoadWindow = 64;
-constexpr std::uint32_t kFirstWindow = 2;
+constexpr std::uint32_t kLoadWindow = Loader::kPages;
 } // namespace
 
-void Backend::handler_main(Loader &loader) {
+void Backend::handler_main(Loader &loader, std::uint32_t number) {
+    // A handler on the CPU of the faulting thread answers it without waking another CPU, and all of
+    // them are told of each fault. With fewer handlers than CPUs the scheduler does better.
+    //PIN if (handlers_ >= allowed_cpus())
+    //PIN     pin_to_cpu(number);
+    (void)number;
     std::array<FaultMessage, 16> messages;
     while (const std::size_t count = memory_->read_faults(messages)) {
         const auto now = Clock::now();
@@ -56,6 +60,7 @@ void Backend::serve(const Fault &fault, Loader &loader) {
         MutexLock lock(mutex_);
         plan = plan_fault(fault, loader);
     }
+    EnterReason reason = EnterReason::first_touch;
     switch (plan.step) {
     case Step::none:
         return;
@@ -67,26 +72,35 @@ void Backend::serve(const Fault &fault, Loader &loader) {
         execute_load(&fault, loader, EnterReason::unasked);
         deliver_events();
         return;
+    case Step::land:
+        land_arrival(*plan.arrival, &fault);
+        return;
     case Step::from_shadow:
         map_in(plan.run, memory_->shadow(fault.page));
+        reason = EnterReason::refault_staged;
         break;
     case Step::refill:
     case Step::zero_fill:
         map_in(plan.run, nullptr);
         break;
+    case Step::region_fill:
+        fill_region(plan.run, loader.frame());
+        break;
     }
     count_latency(fault);
     MutexLock lock(mutex_);
-    for (PageIndex page = plan.run.first; page < plan.run.end(); page = page.next())
+    const std::uint16_t now = coarse_now();
+    for (PageIndex page = plan.run.first; page < plan.run.end(); page = page.next()) {
         if (plan.step == Step::from_shadow) {
             // Whoever of us and the writer needs S last gives it up.
             table_[page].clear(page_flags::shadow_reading);
             if (!table_[page].has(page_flags::shadow_busy))
                 retire_shadow(page);
-            finish_resident(page, EnterReason::refault_staged);
-        } else {
-            finish_resident(page, EnterReason::first_touch);
         }
+        finish_resident(page, reason, now);
+    }
+    if (plan.step == Step::region_fill)
+        table_.region_of(plan.run.first).huge = true;
 }
 
 Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
@@ -104,21 +118,11 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
         return plan_zero_fill(fault);
     case PageState::staged:
     case PageState::writing:
-        if (!charge(1, false)) {
-            park(fault);
-            return {};
-        }
+        return plan_take_back(fault);
+    case PageState::arrived:
         ++counters_.faults;
-        ++counters_.faults_staged;
-        if (from == PageState::writing)
-            entry.set(page_flags::shadow_busy);
-        entry.set(page_flags::shadow_reading);
-        table_.set_state(fault.page, PageState::filling);
-        if (entry.has(page_flags::unasked)) {
-            entry.clear(page_flags::unasked);
-            ++counters_.readahead_used;
-        }
-        return {Step::from_shadow, run};
+        ++counters_.faults_arrived;
+        return plan_landing(fault);
     case PageState::stored:
         if (!charge(1, false)) {
             park(fault);
@@ -146,14 +150,53 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
     return {};
 }
 
+// From S, with the staged neighbours ahead if faults have been walking this way.
+Backend::Plan Backend::plan_take_back(const Fault &fault) {
+    if (!charge(1, false)) {
+        park(fault);
+        return {};
+    }
+    ++counters_.faults;
+    ++counters_.faults_staged;
+    const std::uint32_t window = stream_window(fault.page, kZeroWindow);
+    PageRun run{fault.page, 0};
+    do {
+        PageEntry &entry = table_[run.end()];
+        if (entry.state == PageState::writing)
+            entry.set(page_flags::shadow_busy);
+        entry.set(page_flags::shadow_reading);
+        table_.set_state(run.end(), PageState::filling);
+        if (entry.has(page_flags::unasked)) {
+            entry.clear(page_flags::unasked);
+            ++counters_.readahead_used;
+        }
+        ++run.count;
+    } while (run.count < window && run.end().value < pages_ &&
+             (table_[run.end()].state == PageState::staged ||
+              table_[run.end()].state == PageState::writing) &&
+             charge(1, true));
+    stream_served(fault.page, run.end());
+    return {Step::from_shadow, run};
+}
+
 Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
+    const std::uint32_t window = stream_window(fault.page, kZeroWindow);
+    const PageRun region = table_.region_run(fault.page);
+    if (may_fill_region(region, window > 1)) {
+        charge(kRegionPages, false);
+        ++counters_.faults;
+        ++counters_.faults_untouched;
+        for (PageIndex page = region.first; page < region.end(); page = page.next())
+            table_.set_state(page, PageState::filling);
+        stream_served(fault.page, region.end());
+        return {Step::region_fill, region};
+    }
     if (!charge(1, false)) {
         park(fault);
         return {};
     }
     ++counters_.faults;
     ++counters_.faults_untouched;
-    const std::uint32_t window = stream_window(fault.page, kZeroWindow);
     PageRun run{fault.page, 1};
     table_.set_state(fault.page, PageState::filling);
     while (run.count < window && run.end().value < pages_ &&
@@ -163,6 +206,31 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
     }
     stream_served(fault.page, run.end());
     return {Step::zero_fill, run};
+}
+
+// 2 MiB at a touch, as the kernel does for memory that asks for huge pages: while DRAM is plentiful
+// anywhere, later only where the guest walks through memory it has not used.
+bool Backend::may_fill_region(PageRun region, bool stream) {
+    if (region.count != kRegionPages || table_.region_of(region.first).resident != 0 ||
+        !memory_->huge_aligned())
+        return false;
+    const std::uint32_t spare = stream ? reserve_low_ / 2 : limit_pages_ / 4;
+    if (free_pages() < kRegionPages + spare)
+        return false;
+    for (PageIndex page = region.first; page < region.end(); page = page.next())
+        if (const PageState state = table_[page].state;
+            state != PageState::untouched && !(stream && state == PageState::zero))
+            return false;
+    return true;
+}
+
+// A huge page of zeros takes the place of an empty region, page table and all.
+void Backend::fill_region(PageRun region, Frame &frame) {
+    if (frame.fill() == 0 && memory_->drop_guest(region) == 0)
+        move_in(region, frame.data());
+    else
+        map_in(region, nullptr);
+    frame.drop(); // empty already unless something kept a page from moving
 }
 
 bool Backend::add_load(PageIndex page, Loader &loader) {
@@ -179,6 +247,8 @@ void Backend::plan_load(const Fault &fault, Loader &loader) {
     loader.items.clear();
     add_load(fault.page, loader);
     const std::uint32_t window = config_.prefetch ? stream_window(fault.page, kLoadWindow) : 1;
+    if (window == kLoadWindow)
+        request_ahead(table_.region_run(fault.page).end());
     PageIndex ahead = fault.page.next();
     for (; ahead.value < pages_ && ahead.value - fault.page.value < window; ahead = ahead.next()) {
         if (table_[ahead].state != PageState::stored)
@@ -197,27 +267,6 @@ void Backend::park(const Fault &fault) {
     parked_.push_back(fault);
     work_.notify_one();
     parked_work_.notify_one();
-}
-
-// A stream is a place where the next fault is expected. Each fault that meets the expectation makes
-// the window four times as large; a fault that meets none starts a new stream with no window.
-std::uint32_t Backend::stream_window(PageIndex page, std::uint32_t cap) {
-    for (const Stream &stream : streams_)
-        if (stream.window != 0 && page >= stream.next &&
-            page.value - stream.next.value <= stream.window)
-            return std::min(cap, stream.window * 4);
-    return 1;
-}
-
-void Backend::stream_served(PageIndex page, PageIndex end) {
-    const std::uint32_t length = end.value - page.value;
-    for (Stream &stream : streams_)
-        if (stream.window != 0 && page >= stream.next &&
-            page.value - stream.next.value <= stream.window) {
-            stream = {end, std::max(length, kFirstWindow)};
-            return;
-        }
-    streams_[next_stream_++ % streams_.size()] = {end, kFirstWindow};
 }
 
 // Reads loader.items (all in state loading, all charged) and maps what came back good. With a fault,
@@ -243,18 +292,19 @@ void Backend::land(Loader &loader, std::size_t first, std::size_t count, const F
         if (demanded && loader.items[i].error == 0)
             count_latency(*fault);
         MutexLock lock(mutex_);
+        const std::uint16_t now = coarse_now();
         for (; i < end; ++i) {
             const LoadItem &item = loader.items[i];
             const bool asked = fault != nullptr && i == 0;
             if (item.error == 0) {
-                finish_resident(item.page, asked ? EnterReason::refault_stored : others);
+                finish_resident(item.page, asked ? EnterReason::refault_stored : others, now);
                 continue;
             }
             uncharge(1);
             if (asked)
                 hold(item.page, item.tier, item.error, *fault);
             else
-                finish(item.page, PageState::stored); // the fault that needs it will tell
+                finish(item.page, PageState::stored, now); // the fault that needs it will tell
         }
     }
 }
@@ -271,7 +321,7 @@ void Backend::hold(PageIndex page, std::size_t tier, int error, const Fault &fau
             ++it;
         }
     held_.push_back(std::move(held));
-    finish(page, PageState::held);
+    finish(page, PageState::held, coarse_now());
     post({EventKind::page_held, static_cast<std::uint32_t>(tier), page, error});
 }
 
@@ -280,30 +330,49 @@ void Backend::map_in(PageRun run, const std::byte *bytes) {
     while (run.count != 0) {
         const RunResult result =
             bytes != nullptr ? memory_->copy_in(run, bytes) : memory_->zero_in(run);
-        run = {run.first.next(result.done), run.count - result.done};
+        const std::uint32_t settled = settle_mapping(run, result);
+        run = {run.first.next(settled), run.count - settled};
         if (bytes != nullptr)
-            bytes += result.done * kPageSize;
-        switch (result.error) {
-        case 0:
-            break;
-        case EAGAIN: // the mapping is changing (a fork, a mprotect): once more
-            std::this_thread::yield();
-            break;
-        case EEXIST: // it is there already: whoever waits must only be told
-            memory_->wake({run.first, 1});
-            run = {run.first.next(), run.count - 1};
-            if (bytes != nullptr)
-                bytes += kPageSize;
-            break;
-        case ENOENT: // R is being unmapped: the guest is going away
-        case ESRCH:  // so is the process
+            bytes += settled * kPageSize;
+    }
+}
+
+// The same by moving the pages of a frame, of which those are left that were not needed.
+void Backend::move_in(PageRun run, std::byte *frame) {
+    while (run.count != 0) {
+        const RunResult result = memory_->move_in(run, frame);
+        if (result.error == EBUSY || result.error == EINVAL || result.error == ENOENT) {
+            // Pinned, or not to be moved: the bytes are there all the same.
+            run = {run.first.next(result.done), run.count - result.done};
+            map_in(run, frame + result.done * kPageSize);
             return;
-        case ENOMEM: // the host is out of memory for a moment; the guest waits, as for any host OOM
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
-            break;
-        default:
-            TIDEMARK_CHECK(!"userfaultfd refused to map a page");
         }
+        const std::uint32_t settled = settle_mapping(run, result);
+        run = {run.first.next(settled), run.count - settled};
+        frame += settled * kPageSize;
+    }
+}
+
+// What is to be done about the errors of mapping. Returns how many pages of run need no more work.
+std::uint32_t Backend::settle_mapping(PageRun run, RunResult result) {
+    switch (result.error) {
+    case 0:
+        return result.done;
+    case EAGAIN: // the mapping is changing (a fork, a mprotect): once more
+        std::this_thread::yield();
+        return result.done;
+    case EEXIST: // it is there already: whoever waits must only be told
+        memory_->wake({run.first.next(result.done), 1});
+        return result.done + 1;
+    case ENOENT: // R is being unmapped: the guest is going away
+    case ESRCH:  // so is the process
+        return run.count;
+    case ENOMEM: // the host is out of memory for a moment; the guest waits, as for any host OOM
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return result.done;
+    default:
+        TIDEMARK_CHECK(!"userfaultfd refused to map a page");
+        return run.count;
     }
 }
 

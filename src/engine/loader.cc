@@ -30,6 +30,10 @@ Loader::Loader(std::span<const std::unique_ptr<Tier>> tiers) : tiers_(tiers) {
 
 Result<std::unique_ptr<Loader>> Loader::open(std::span<const std::unique_ptr<Tier>> tiers) {
     std::unique_ptr<Loader> loader(new Loader(tiers));
+    auto frame = Frame::map();
+    if (!frame)
+        return tl::unexpected<Error>(frame.error());
+    loader->frame_ = std::move(*frame);
     for (const auto &tier : tiers) {
         auto queue = tier->disk().open_queue(kPages);
         if (!queue)
@@ -131,7 +135,6 @@ int Loader::write(std::size_t tier, SlotRun run, std::size_t count) {
         ++counters.write_errors;
         return request.result < 0 ? static_cast<int>(-request.result) : EIO;
     }
-    counters.written_bytes += length;
     counters.count_write(length);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "store/tier.h"
+#include "sys/frame.h"
 
 #include <cstdint>
 #include <functional>
@@ -21,7 +22,8 @@ struct LoadItem {
     Slot slot;
     std::uint8_t tier = 0;
     std::uint64_t checksum = 0;
-    int error = 0; // after read(): 0, EIO, EBADMSG (checksum) ...
+    int error = 0;             // after the read: 0, EIO, EBADMSG (checksum) ...
+    std::uint16_t request = 0; // of those it is read with, for whoever keeps several
 };
 
 class Loader {
@@ -33,6 +35,8 @@ class Loader {
 
     // The pages of one read, at most kPages. items[0] is read first and on its own if `demand`.
     std::vector<LoadItem> items;
+    // Empty between uses: for what is mapped 2 MiB at a time.
+    Frame &frame() { return *frame_; }
     std::byte *page_bytes(std::size_t item) { return buffer_.get() + item * kPageSize; }
 
     // Reads all items. done(first, count) is called as pieces arrive, each item exactly once, its
@@ -56,6 +60,7 @@ class Loader {
     std::span<const std::unique_ptr<Tier>> tiers_;
     std::vector<std::unique_ptr<IoQueue>> queues_;
     std::unique_ptr<std::byte[], Free> buffer_;
+    std::unique_ptr<Frame> frame_;
 };
 
 } // namespace tidemark

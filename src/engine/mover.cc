@@ -184,6 +184,7 @@ std::size_t Backend::relocate(Loader &loader, std::size_t to) {
     std::vector<Slot> slots;
     const std::size_t written = good == 0 ? 0 : write_relocated(loader, to, slots);
     MutexLock lock(mutex_);
+    const std::uint16_t now = coarse_now();
     for (std::size_t i = 0; i < good; ++i) {
         const PageIndex page = loader.items[i].page;
         if (i < written) {
@@ -192,10 +193,10 @@ std::size_t Backend::relocate(Loader &loader, std::size_t to) {
             table_[page].set_tier(to);
             table_[page].checksum = loader.items[i].checksum;
         }
-        finish(page, PageState::stored);
+        finish(page, PageState::stored, now);
     }
     for (const LoadItem &item : failed)
-        finish(item.page, PageState::stored);
+        finish(item.page, PageState::stored, now);
     return written;
 }
 
@@ -210,9 +211,7 @@ std::size_t Backend::write_relocated(Loader &loader, std::size_t to, std::vector
     const std::size_t count = std::min<std::size_t>(run->count, loader.items.size());
     if (const int error = loader.write(to, *run, count); error != 0) {
         tier.release(*run);
-        MutexLock lock(mutex_);
-        if (!tier.degraded.exchange(true))
-            post({EventKind::tier_degraded, static_cast<std::uint32_t>(to), {}, error});
+        tier_degraded(to, error);
         return 0;
     }
     for (std::uint32_t i = 0; i < run->count; ++i) {

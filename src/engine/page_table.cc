@@ -14,7 +14,8 @@ constexpr std::array<std::uint16_t, kPageStates> kAllowed = {
     /* zero      */ static_cast<std::uint16_t>(bit(PageState::filling) | bit(PageState::untouched)),
     /* filling   */
     static_cast<std::uint16_t>(bit(PageState::resident) | bit(PageState::staged) |
-                               bit(PageState::untouched) | bit(PageState::zero)),
+                               bit(PageState::arrived) | bit(PageState::untouched) |
+                               bit(PageState::zero)),
     /* resident  */ static_cast<std::uint16_t>(bit(PageState::staging) | bit(PageState::filling)),
     /* staging   */
     static_cast<std::uint16_t>(bit(PageState::staged) | bit(PageState::resident) |
@@ -25,8 +26,11 @@ constexpr std::array<std::uint16_t, kPageStates> kAllowed = {
                                bit(PageState::staged) | bit(PageState::filling)),
     /* stored    */ static_cast<std::uint16_t>(bit(PageState::loading) | bit(PageState::untouched)),
     /* loading   */
-    static_cast<std::uint16_t>(bit(PageState::resident) | bit(PageState::stored) |
-                               bit(PageState::held)),
+    static_cast<std::uint16_t>(bit(PageState::resident) | bit(PageState::arrived) |
+                               bit(PageState::stored) | bit(PageState::held)),
+    /* arrived   */
+    static_cast<std::uint16_t>(bit(PageState::filling) | bit(PageState::stored) |
+                               bit(PageState::zero) | bit(PageState::untouched)),
     /* held      */
     static_cast<std::uint16_t>(bit(PageState::stored) | bit(PageState::poisoned) |
                                bit(PageState::untouched)),
@@ -41,7 +45,7 @@ bool transition_allowed(PageState from, PageState to) {
 const char *name_of(PageState state) {
     constexpr std::array<const char *, kPageStates> names = {
         "untouched", "zero",   "filling", "resident", "staging", "staged",
-        "writing",   "stored", "loading", "held",     "poisoned"};
+        "writing",   "stored", "loading", "arrived",  "held",    "poisoned"};
     return names[static_cast<std::size_t>(state)];
 }
 

@@ -10,12 +10,13 @@
 //                            |                                                             v
 //                            |   resident <--verify, copy in-- loading <-- fault, prefetch -- stored
 //                                                            |    (or moved from tier to tier)
-//                                                            +--> held --retry--> stored
-//                                                                  +--give up--> poisoned
+//                        resident <--first access-- arrived <--+--> held --retry--> stored
+//                                    (read ahead)                     +--give up--> poisoned
 //
 // Invariants, checked by PageTable::set_state() and by the simulation:
 //  - A page's bytes are in R (resident), in S (staging has them in one or the other, atomically;
-//    staged, writing) or in a slot whose checksum is known (stored, held). Never nowhere.
+//    staged, writing) or in a slot whose checksum is known (stored, held; arrived has a verified copy
+//    in a frame too). Never nowhere.
 //  - A resident page may own a slot too: a copy that was right when the page was loaded. Whether it
 //    still is shows only by its checksum, after the page has been staged.
 //  - While a page is in transit (staging, filling, loading, writing) exactly one thread owns the change.
@@ -27,6 +28,7 @@
 #include "base/check.h"
 #include "base/units.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -36,17 +38,18 @@ namespace tidemark {
 enum class PageState : std::uint8_t {
     untouched, // never written, or discarded: reads as zero. -> filling, resident (when arming)
     zero,      // was written, holds zeros, needs no slot. -> filling, untouched
-    filling,  // a thread maps it into R, peeks at it or discards it. -> resident, staged, untouched
+    filling,  // a thread maps it, peeks at it or discards it. -> resident, staged, arrived, untouched, zero
     resident, // mapped in R; the guest may write it at any time. -> staging, filling
     staging,  // being moved from R to S. -> staged, resident (pinned), untouched (hole)
     staged,   // in S only: out of the guest's sight, still DRAM. -> writing, filling
     writing,  // staged, and being checked, hashed and written. -> stored, zero, staged, filling
     stored,   // in a slot of a tier only. -> loading, untouched
-    loading,  // being read from its slot. -> resident, stored, held
+    loading,  // being read from its slot. -> resident, arrived, stored, held
+    arrived,  // read ahead of use: verified, in DRAM, not mapped yet. -> filling, stored, zero, untouched
     held,     // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
     poisoned, // given up; accesses get a memory error. -> filling (discard)
 };
-inline constexpr std::size_t kPageStates = 11;
+inline constexpr std::size_t kPageStates = 12;
 
 namespace page_flags {
 inline constexpr std::uint8_t tier_mask = 0x07; // index of the tier that `slot` is in
@@ -79,6 +82,14 @@ struct PageEntry {
 };
 static_assert(sizeof(PageEntry) == 16, "PageEntry is 16 of the 24 bytes a guest page may cost");
 
+// The same for 2 MiB at once, which the kernel moves as one huge page if it is one.
+struct RegionEntry {
+    std::uint16_t resident = 0; // pages in that state
+    std::uint16_t stale = 0;    // of shadow_huge: pages of S that are to be dropped
+    bool huge = false;          // R has (had, until part of it left) one huge page here
+    bool shadow_huge = false;   // S has: it is dropped as a whole or not at all
+};
+
 bool transition_allowed(PageState from, PageState to);
 const char *name_of(PageState state);
 constexpr bool in_transit(PageState state) {
@@ -88,7 +99,8 @@ constexpr bool in_transit(PageState state) {
 
 class PageTable {
   public:
-    explicit PageTable(std::uint32_t pages) : entries_(pages), rank_(pages) {
+    explicit PageTable(std::uint32_t pages)
+        : entries_(pages), rank_(pages), regions_((pages + kRegionPages - 1) / kRegionPages) {
         counts_[static_cast<std::size_t>(PageState::untouched)] = pages;
     }
 
@@ -98,20 +110,35 @@ class PageTable {
     // The eviction policy's byte for a page.
     std::uint8_t &rank(PageIndex page) { return rank_[page.value]; }
 
+    RegionEntry &region_of(PageIndex page) { return regions_[page.value / kRegionPages]; }
+    // The 2 MiB around page; the last one may be shorter.
+    PageRun region_run(PageIndex page) const {
+        const std::uint32_t first = page.value / kRegionPages * kRegionPages;
+        return {PageIndex{first}, std::min(kRegionPages, size() - first)};
+    }
+
     void set_state(PageIndex page, PageState to) {
         PageEntry &entry = entries_[page.value];
         TIDEMARK_CHECK(transition_allowed(entry.state, to));
         --counts_[static_cast<std::size_t>(entry.state)];
         ++counts_[static_cast<std::size_t>(to)];
+        RegionEntry &region = region_of(page);
+        if (entry.state == PageState::resident)
+            --region.resident;
+        if (to == PageState::resident)
+            ++region.resident;
         entry.state = to;
     }
 
     std::uint32_t count(PageState state) const { return counts_[static_cast<std::size_t>(state)]; }
-    std::uint64_t bytes() const { return entries_.size() * (sizeof(PageEntry) + 1); }
+    std::uint64_t bytes() const { 
+        return entries_.size() * (sizeof(PageEntry) + 1) + regions_.size() * sizeof(RegionEntry);
+    }
 
   private:
     std::vector<PageEntry> entries_;
     std::vector<std::uint8_t> rank_;
+    std::vector<RegionEntry> regions_;
     std::array<std::uint32_t, kPageStates> counts_{};
 };
 

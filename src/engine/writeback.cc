@@ -8,7 +8,15 @@
 //           --no tier took it-------------> staged  stays in DRAM, the tier is degraded
 //           --refaulted meanwhile---------> (resident) the new copy is kept: its checksum tells what it is
 //
-// Only the evictor thread runs this. The bytes are read from S, which nothing writes.
+// Only the evictor thread runs this. The bytes are read from S, which nothing writes. A few batches
+// are in flight at a time, so that the disk has work while the next batch is looked at:
+//
+//   take_staged() -> inspect() -> start_writes() ... finish_writes() -> settle()
+//                                                       |-- what failed: write_elsewhere()
+//
+// A page's place on an NVMe tier is its home, the slot of its own number, where that is free: so pages
+// side by side in RAM are side by side on the disk, whenever they were written. A page that has a slot
+// there already is written over it: its bytes are in S until the write is known to be good.
 #include "engine/backend.h"
 
 #include <algorithm>
@@ -17,57 +25,57 @@
 namespace tidemark {
 
 namespace {
-constexpr std::uint32_t kBatch = 64;
+constexpr std::size_t kBatchesInFlight = 4;
 constexpr auto kProbeInterval = std::chrono::seconds(1);
 alignas(kPageSize) std::array<std::byte, kPageSize> g_zero_page{};
-
-// A write of `items` (in order) to consecutive slots, from wherever in S they are.
-IoRequest request_for(GuestMemory &memory, SlotRun run, std::span<const PageIndex> pages) {
-    IoRequest request;
-    request.write = true;
-    request.offset = run.first.byte_offset();
-    for (const PageIndex page : pages) {
-        // The request only reads; iovec has no const.
-        auto *bytes = const_cast<std::byte *>(memory.shadow(page));
-        if (!request.parts.empty() && static_cast<std::byte *>(request.parts.back().iov_base) +
-                                              request.parts.back().iov_len ==
-                                          bytes)
-            request.parts.back().iov_len += kPageSize;
-        else
-            request.parts.push_back({bytes, kPageSize});
-    }
-    for (std::size_t i = pages.size(); i < run.count; ++i)
-        request.parts.push_back({g_zero_page.data(), kPageSize}); // a QLC segment is written whole
-    return request;
-}
 } // namespace
 
 std::vector<Backend::WriteItem> Backend::take_staged() {
     std::vector<WriteItem> items;
-    while (items.size() < kBatch && !staged_queue_.empty()) {
+    while (items.size() < kRegionPages && !staged_queue_.empty()) {
         const PageIndex page = staged_queue_.front();
         staged_queue_.pop_front();
         // A page that was refaulted and staged again is in the queue twice; once is enough.
-        if (table_[page].state != PageState::staged)
+        const PageEntry &entry = table_[page];
+        if (entry.state != PageState::staged)
             continue;
         table_.set_state(page, PageState::writing);
         items.emplace_back();
         items.back().page = page;
-        items.back().stored_checksum = table_[page].checksum;
+        items.back().stored_checksum = entry.checksum;
+        items.back().own_slot = entry.slot;
+        items.back().tier = static_cast<std::uint8_t>(entry.tier());
     }
     std::sort(items.begin(), items.end(),
               [](const WriteItem &a, const WriteItem &b) { return a.page < b.page; });
     return items;
 }
 
+// True if pages left DRAM meanwhile. What it starts is finished later.
 bool Backend::clean_some() {
-    std::vector<WriteItem> items;
+    bool progress = finish_writes(writes_.size() >= kBatchesInFlight);
+    auto batch = std::make_unique<WriteBatch>();
     {
         MutexLock lock(mutex_);
-        items = take_staged();
+        batch->items = take_staged();
     }
-    std::vector<WriteItem *> to_write;
-    for (WriteItem &item : items) {
+    if (batch->items.empty())
+        return progress;
+    progress = inspect(*batch) || progress;
+    if (batch->items.empty())
+        return progress;
+    for (const std::size_t tier : tier_order_)
+        if (tier_usable(tier)) {
+            start_writes(*batch, tier);
+            break;
+        }
+    writes_.push_back(std::move(batch));
+    return finish_writes(false) || progress;
+}
+
+// Zero and unchanged pages leave at once, and leave the batch.
+bool Backend::inspect(WriteBatch &batch) {
+    for (WriteItem &item : batch.items) {
         const std::byte *bytes = memory_->shadow(item.page);
         if (page_is_zero(bytes)) {
             item.outcome = WriteItem::Outcome::zero;
@@ -76,20 +84,164 @@ bool Backend::clean_some() {
         item.checksum = page_checksum(bytes);
         if (item.checksum == item.stored_checksum)
             item.outcome = WriteItem::Outcome::clean;
-        else
-            to_write.push_back(&item);
     }
-    if (!to_write.empty())
-        write_items(std::move(to_write));
-    return settle_written(items);
+    const auto kept = std::stable_partition(
+        batch.items.begin(), batch.items.end(),
+        [](const WriteItem &item) { return item.outcome == WriteItem::Outcome::failed; });
+    const auto split = static_cast<std::size_t>(kept - batch.items.begin());
+    const bool progress = settle(std::span(batch.items).subspan(split));
+    batch.items.resize(split);
+    return progress;
 }
 
-void Backend::write_items(std::vector<WriteItem *> items) {
-    const auto unwritten = [&items] {
-        std::erase_if(items, [](const WriteItem *item) {
-            return item->outcome == WriteItem::Outcome::written;
+// Where items[first...] go: over their own slots, else to free ones near home. Returns how many items
+// the piece takes, 0 if the tier is full.
+std::size_t Backend::place(std::size_t index, std::span<const WriteItem> items, WritePiece &piece) {
+    Tier &tier = *tiers_[index];
+    const bool segments = tier.tier_class() == TierClass::qlc;
+    const auto owns = [&](const WriteItem &item) {
+        return !segments && item.own_slot.valid() && item.tier == index;
+    };
+    std::size_t count = 1;
+    if (owns(items[0])) {
+        while (count < items.size() && owns(items[count]) &&
+               items[count].own_slot.value == items[0].own_slot.value + count)
+            ++count;
+        piece.run = {items[0].own_slot, static_cast<std::uint32_t>(count)};
+        piece.in_place = true;
+        return count;
+    }
+    if (segments) {
+        count = std::min<std::size_t>(items.size(), kSegmentPages);
+    } else {
+        while (count < items.size() && !owns(items[count]) &&
+               items[count].page == items[count - 1].page.next())
+            ++count;
+    }
+    const auto run =
+        tier.allocate(segments ? kSegmentPages : static_cast<std::uint32_t>(count), home(items[0]));
+    if (!run)
+        return 0;
+    piece.run = *run;
+    return std::min<std::size_t>(count, run->count);
+}
+
+Slot Backend::home(const WriteItem &item) const {
+    return Slot{item.page.value};
+}
+
+void Backend::start_writes(WriteBatch &batch, std::size_t index) {
+    batch.tier = index;
+    batch.pieces.clear();
+    batch.requests.clear();
+    batch.pieces.reserve(batch.items.size());
+    batch.requests.reserve(batch.items.size());
+    for (std::size_t first = 0; first < batch.items.size();) {
+        WritePiece piece;
+        piece.first = first;
+        piece.count = place(index, std::span(batch.items).subspan(first), piece);
+        if (piece.count == 0)
+            break;
+        batch.requests.push_back(
+            request_for(piece.run, std::span(batch.items).subspan(first, piece.count)));
+        batch.requests.back().tag = reinterpret_cast<std::uint64_t>(&batch);
+        first += piece.count;
+        batch.pieces.push_back(piece);
+    }
+    batch.pending = batch.requests.size();
+    std::vector<IoRequest *> started;
+    started.reserve(batch.requests.size());
+    for (IoRequest &request : batch.requests)
+        started.push_back(&request);
+    write_queues_[index]->submit(started);
+}
+
+// A write of `items` (in order) to consecutive slots, from wherever in S they are.
+IoRequest Backend::request_for(SlotRun run, std::span<const WriteItem> items) const {
+    IoRequest request;
+    request.write = true;
+    request.offset = run.first.byte_offset();
+    for (const WriteItem &item : items) {
+        // The request only reads; iovec has no const.
+        auto *bytes = const_cast<std::byte *>(memory_->shadow(item.page));
+        if (!request.parts.empty() && static_cast<std::byte *>(request.parts.back().iov_base) +
+                                              request.parts.back().iov_len ==
+                                          bytes)
+            request.parts.back().iov_len += kPageSize;
+        else
+            request.parts.push_back({bytes, kPageSize});
+    }
+    for (std::size_t i = items.size(); i < run.count; ++i)
+        request.parts.push_back({g_zero_page.data(), kPageSize}); // a QLC segment is written whole
+    return request;
+}
+
+// Takes in what the disks have finished; with `wait`, until one batch at least is done with. True if
+// pages left DRAM.
+bool Backend::finish_writes(bool wait) {
+    bool done = false, progress = false;
+    while (!writes_.empty()) {
+        for (const auto &queue : write_queues_)
+            while (IoRequest *request = queue->try_one())
+                finish_write(*request);
+        // In order of their age, so that pages become free in the order they were chosen.
+        while (!writes_.empty() && writes_.front()->pending == 0) {
+            const auto batch = std::move(writes_.front());
+            writes_.pop_front();
+            write_elsewhere(*batch);
+            progress = settle(batch->items) || progress;
+            done = true;
+        }
+        if (!wait || done)
+            break;
+        if (IoRequest *request = write_queues_[writes_.front()->tier]->wait_one())
+            finish_write(*request);
+    }
+    return progress;
+}
+
+void Backend::finish_write(IoRequest &request) {
+    WriteBatch &batch = *reinterpret_cast<WriteBatch *>(request.tag);
+    const WritePiece &piece =
+        batch.pieces[static_cast<std::size_t>(&request - batch.requests.data())];
+    Tier &tier = *tiers_[batch.tier];
+    --batch.pending;
+    const std::uint64_t length = request.length();
+    const auto items = std::span(batch.items).subspan(piece.first, piece.count);
+    if (request.result != static_cast<std::int64_t>(length)) {
+        tier_failed(batch.tier, request.result < 0 ? static_cast<int>(-request.result) : EIO);
+        if (!piece.in_place) {
+            tier.release(piece.run);
+            return;
+        }
+        // What the slots hold now nobody knows. The page table must not point there any longer.
+        MutexLock lock(mutex_);
+        for (WriteItem &item : items) {
+            release_slot(item.page);
+            item.own_slot = Slot{};
+        }
+        return;
+    }
+    tier.counters().count_write(length);
+    tier_worked(batch.tier);
+    for (std::uint32_t i = 0; i < piece.run.count; ++i) {
+        const Slot slot{piece.run.first.value + i};
+        if (i >= piece.count) {
+            tier.release(slot);
+            continue;
+        }
+        items[i].slot = slot;
+        items[i].tier = static_cast<std::uint8_t>(batch.tier);
+        items[i].outcome = WriteItem::Outcome::written;
+    }
+}
+
+// What found no room or failed tries every tier in turn, one after the other.
+void Backend::write_elsewhere(WriteBatch &batch) {
+    const auto unwritten = [&batch] {
+        return std::any_of(batch.items.begin(), batch.items.end(), [](const WriteItem &item) {
+            return item.outcome == WriteItem::Outcome::failed;
         });
-        return !items.empty();
     };
     // Slots kept by resident pages are only a saving; when the tiers are full they go first.
     for (int pass = 0; pass < 2; ++pass) {
@@ -97,99 +249,47 @@ void Backend::write_items(std::vector<WriteItem *> items) {
             if (!unwritten())
                 return;
             if (tier_usable(tier))
-                write_to_tier(tier, items);
+                write_rest(batch, tier);
         }
-        if (!unwritten() || reclaim_clean_slots(4 * kBatch) == 0)
+        if (!unwritten() || reclaim_clean_slots(kRegionPages) == 0)
             return;
     }
 }
 
-void Backend::write_to_tier(std::size_t index, std::span<WriteItem *const> items) {
-    Tier &tier = *tiers_[index];
-    struct Piece {
-        SlotRun run;
-        std::size_t first, count;
-    };
-    std::vector<Piece> pieces;
-    std::vector<IoRequest> requests;
-    pieces.reserve(items.size());
-    requests.reserve(items.size());
-    Slot hint;
-    for (std::size_t first = 0; first < items.size();) {
-        const bool segments = tier.tier_class() == TierClass::qlc;
-        const auto left = static_cast<std::uint32_t>(items.size() - first);
-        const auto run = tier.allocate(segments ? kSegmentPages : left, hint);
-        if (!run)
-            break;
-        const std::size_t count = std::min<std::size_t>(left, run->count);
-        std::vector<PageIndex> pages;
-        for (std::size_t i = first; i < first + count; ++i)
-            pages.push_back(items[i]->page);
-        pieces.push_back({*run, first, count});
-        requests.push_back(request_for(*memory_, *run, pages));
-        requests.back().tag = pieces.size() - 1;
-        hint = Slot{run->first.value + run->count};
-        first += count;
-    }
-    std::vector<IoRequest *> started;
-    for (IoRequest &request : requests)
-        started.push_back(&request);
-    write_queues_[index]->submit(started);
-    while (const IoRequest *request = write_queues_[index]->wait_one()) {
-        const Piece &piece = pieces[request->tag];
-        const std::uint64_t length = request->length();
-        if (request->result != static_cast<std::int64_t>(length)) {
-            tier.release(piece.run);
-            tier_failed(index, request->result < 0 ? static_cast<int>(-request->result) : EIO);
-            continue;
+// The failed items of a batch, written to one tier before this returns.
+void Backend::write_rest(WriteBatch &batch, std::size_t tier) {
+    WriteBatch rest;
+    std::vector<std::size_t> from;
+    for (std::size_t i = 0; i < batch.items.size(); ++i)
+        if (batch.items[i].outcome == WriteItem::Outcome::failed) {
+            rest.items.push_back(batch.items[i]);
+            from.push_back(i);
         }
-        tier.counters().written_bytes += length;
-        tier.counters().count_write(length);
-        tier_worked(index);
-        for (std::size_t i = 0; i < piece.run.count; ++i) {
-            const Slot slot{piece.run.first.value + static_cast<std::uint32_t>(i)};
-            if (i >= piece.count) {
-                tier.release(slot);
-                continue;
-            }
-            WriteItem &item = *items[piece.first + i];
-            item.slot = slot;
-            item.tier = static_cast<std::uint8_t>(index);
-            item.outcome = WriteItem::Outcome::written;
-        }
+    start_writes(rest, tier);
+    while (rest.pending != 0) {
+        // Other batches may be in flight on this queue: each request knows its own.
+        IoRequest *request = write_queues_[tier]->wait_one();
+        TIDEMARK_CHECK(request != nullptr);
+        finish_write(*request);
     }
+    for (std::size_t i = 0; i < from.size(); ++i)
+        batch.items[from[i]] = rest.items[i];
 }
 
-// A degraded tier is tried again now and then: a full file system may have room, a path may be back.
-bool Backend::tier_usable(std::size_t tier) {
-    return !tiers_[tier]->degraded || Clock::now() - tier_failed_at_[tier] > kProbeInterval;
-}
-
-void Backend::tier_failed(std::size_t tier, int error) {
-    ++tiers_[tier]->counters().write_errors;
-    tier_failed_at_[tier] = Clock::now();
-    if (tiers_[tier]->degraded.exchange(true))
-        return;
-    MutexLock lock(mutex_);
-    post({EventKind::tier_degraded, static_cast<std::uint32_t>(tier), {}, error});
-}
-
-void Backend::tier_worked(std::size_t tier) {
-    if (!tiers_[tier]->degraded.exchange(false))
-        return;
-    MutexLock lock(mutex_);
-    post({EventKind::tier_recovered, static_cast<std::uint32_t>(tier), {}, 0});
-}
-
-bool Backend::settle_written(std::span<const WriteItem> items) {
+// Ends the transit of each item. True if one of them is no longer in DRAM for us to write.
+bool Backend::settle(std::span<const WriteItem> items) {
     using Outcome = WriteItem::Outcome;
+    if (items.empty())
+        return false;
     MutexLock lock(mutex_);
     bool progress = false;
+    const std::uint16_t now = coarse_now();
     for (const WriteItem &item : items) {
         PageEntry &entry = table_[item.page];
         const bool still = entry.state == PageState::writing;
         if (item.outcome == Outcome::written) {
-            release_slot(item.page); // its old bytes
+            if (entry.slot != item.slot || entry.tier() != item.tier)
+                release_slot(item.page); // its old bytes
             entry.slot = item.slot;
             entry.set_tier(item.tier);
             entry.checksum = item.checksum;
@@ -206,7 +306,7 @@ bool Backend::settle_written(std::span<const WriteItem> items) {
             continue;
         }
         if (item.outcome == Outcome::failed) {
-            finish(item.page, PageState::staged);
+            finish(item.page, PageState::staged, now);
             staged_queue_.push_back(item.page);
             continue;
         }
@@ -220,9 +320,34 @@ bool Backend::settle_written(std::span<const WriteItem> items) {
         }
         entry.clear(page_flags::unasked);
         retire_shadow(item.page);
-        finish(item.page, item.outcome == Outcome::zero ? PageState::zero : PageState::stored);
+        finish(item.page, item.outcome == Outcome::zero ? PageState::zero : PageState::stored, now);
     }
     return progress;
+}
+
+// A degraded tier is tried again now and then: a full file system may have room, a path may be back.
+bool Backend::tier_usable(std::size_t tier) {
+    return !tiers_[tier]->degraded || Clock::now() - tier_failed_at_[tier] > kProbeInterval;
+}
+
+void Backend::tier_failed(std::size_t tier, int error) {
+    ++tiers_[tier]->counters().write_errors;
+    tier_failed_at_[tier] = Clock::now();
+    tier_degraded(tier, error);
+}
+
+void Backend::tier_degraded(std::size_t tier, int error) {
+    if (tiers_[tier]->degraded.exchange(true))
+        return;
+    MutexLock lock(mutex_);
+    post({EventKind::tier_degraded, static_cast<std::uint32_t>(tier), {}, error});
+}
+
+void Backend::tier_worked(std::size_t tier) {
+    if (!tiers_[tier]->degraded.exchange(false))
+        return;
+    MutexLock lock(mutex_);
+    post({EventKind::tier_recovered, static_cast<std::uint32_t>(tier), {}, 0});
 }
 
 std::uint32_t Backend::reclaim_clean_slots(std::uint32_t want) {
@@ -231,7 +356,10 @@ std::uint32_t Backend::reclaim_clean_slots(std::uint32_t want) {
     for (std::uint32_t seen = 0; seen < pages_ && found < want; ++seen) {
         const PageIndex page = reclaim_hand_;
         reclaim_hand_ = page.value + 1 < pages_ ? page.next() : PageIndex{0};
-        if (table_[page].state != PageState::resident || !table_[page].slot.valid())
+        const PageEntry &entry = table_[page];
+        // A busy shadow may be on its way into that very slot.
+        if (entry.state != PageState::resident || !entry.slot.valid() ||
+            entry.has(page_flags::shadow_busy))
             continue;
         release_slot(page);
         ++found;

@@ -41,16 +41,18 @@ static void print_backend(Monitor *mon, const TieredMemoryInfo *info)
                    TieredMemoryPolicy_str(info->eviction_policy), info->cold_age,
                    info->prefetch ? "on" : "off", info->prefetch_window);
     monitor_printf(mon, "  pages: untouched %" PRIu64 ", zero %" PRIu64 ", resident %" PRIu64
-                   ", staged %" PRIu64 ", stored %" PRIu64 ", in transit %" PRIu64
-                   ", held %" PRIu64 ", poisoned %" PRIu64 "\n", p->untouched, p->zero,
-                   p->resident, p->staged, p->stored, p->in_transit, p->held, p->poisoned);
+                   ", staged %" PRIu64 ", stored %" PRIu64 ", arrived %" PRIu64
+                   ", in transit %" PRIu64 ", held %" PRIu64 ", poisoned %" PRIu64 "\n",
+                   p->untouched, p->zero, p->resident, p->staged, p->stored, p->arrived,
+                   p->in_transit, p->held, p->poisoned);
     for (TieredMemoryTierInfoList *t = info->tiers; t; t = t->next) {
         print_tier(mon, index++, t->value);
     }
     monitor_printf(mon, "  faults: %" PRIu64 " (untouched %" PRIu64 ", staged %" PRIu64
-                   ", stored %" PRIu64 ", parked %" PRIu64 "), refaults %" PRIu64 "\n",
+                   ", stored %" PRIu64 ", arrived %" PRIu64 ", parked %" PRIu64
+                   "), refaults %" PRIu64 "\n",
                    c->faults, c->faults_untouched, c->faults_staged, c->faults_stored,
-                   c->faults_parked, c->refaults);
+                   c->faults_arrived, c->faults_parked, c->refaults);
     monitor_printf(mon, "  fault latency: p50 %" PRIu64 " us, p99 %" PRIu64 " us, p99.9 %" PRIu64
                    " us\n", l->p50 / 1000, l->p99 / 1000, l->p999 / 1000);
     monitor_printf(mon, "  evicted %" PRIu64 " (no write needed: zero %" PRIu64 ", clean %" PRIu64

@@ -80,6 +80,7 @@ static TieredMemoryPages *pages(const struct tidemark_stats *st)
     p->resident = st->resident;
     p->staged = st->staged;
     p->stored = st->stored;
+    p->arrived = st->arrived;
     p->in_transit = st->in_transit;
     p->held = st->held;
     p->poisoned = st->poisoned;
@@ -94,6 +95,7 @@ static TieredMemoryCounters *counters(const struct tidemark_stats *st)
     c->faults_untouched = st->faults_untouched;
     c->faults_staged = st->faults_staged;
     c->faults_stored = st->faults_stored;
+    c->faults_arrived = st->faults_arrived;
     c->faults_parked = st->faults_parked;
     c->refaults = st->refaults;
     c->readahead_pages = st->readahead_pages;

@@ -31,15 +31,26 @@ struct IoRequest {
     }
 };
 
-// Owned by one thread. Requests must stay alive and unmoved until returned by wait_one().
+// When submitted requests start.
+enum class Start : std::uint8_t {
+    now,       // before submit() returns
+    with_wait, // with the next wait_one() or try_one() at the latest: one system call for both
+};
+
+// Belongs to the thread that submits to it; while nothing is in flight another thread may take it
+// over, at the price of a new ring. Requests must stay alive and unmoved until they are returned.
 class IoQueue {
   public:
     virtual ~IoQueue() = default;
     // Starts every request, in order; more than the queue is deep wait for earlier ones inside.
-    virtual void submit(std::span<IoRequest *const> requests) = 0;
+    virtual void submit(std::span<IoRequest *const> requests, Start start = Start::now) = 0;
     // The next finished request (any order); nullptr if none is in flight. Short transfers are
     // completed or turned into -EIO inside; EINTR and EAGAIN are retried inside.
     virtual IoRequest *wait_one() = 0;
+    // The same without waiting: nullptr if none has finished yet, or none is in flight.
+    virtual IoRequest *try_one() = 0;
+    // Requests submitted and not yet returned.
+    virtual std::size_t in_flight() const = 0;
 };
 
 // Implemented by sys/uring_disk.cc and, with injected faults, by sys/fake_disk.cc.

@@ -32,25 +32,43 @@ class FakeQueue final : public IoQueue {
     FakeQueue(const FakeQueue &) = delete;
     FakeQueue &operator=(const FakeQueue &) = delete;
 
-    void submit(std::span<IoRequest *const> requests) override {
+    void submit(std::span<IoRequest *const> requests, Start) override {
+        if (flying_.empty())
+            owner_ = std::this_thread::get_id();
+        check_owner();
         flying_.insert(flying_.end(), requests.begin(), requests.end());
     }
-    // Finishes the newest first, so that nobody comes to rely on the order. The bytes move only now:
-    // a buffer that is reused too early is caught.
     IoRequest *wait_one() override {
         if (flying_.empty())
             return nullptr;
+        check_owner();
         state_->wait_until_let_go();
         std::this_thread::yield();
+        return finish();
+    }
+    IoRequest *try_one() override {
+        if (flying_.empty())
+            return nullptr;
+        check_owner();
+        return state_->ready() ? finish() : nullptr;
+    }
+    std::size_t in_flight() const override { return flying_.size(); }
+
+  private:
+    // As with the ring of the real one.
+    void check_owner() const { TIDEMARK_CHECK(owner_ == std::this_thread::get_id()); }
+    // Finishes the newest first, so that nobody comes to rely on the order. The bytes move only now:
+    // a buffer that is reused too early is caught.
+    IoRequest *finish() {
         IoRequest *request = flying_.back();
         flying_.pop_back();
         state_->run(*request);
         return request;
     }
 
-  private:
     std::shared_ptr<FakeDiskState> state_;
     std::deque<IoRequest *> flying_;
+    std::thread::id owner_; // of what is in flight
 };
 
 class FakeDisk final : public Disk {
@@ -121,6 +139,11 @@ void FakeDiskState::wait_until_let_go() {
     const MutexLock lock(mutex_);
     while (held_)
         let_go_.wait(mutex_);
+}
+
+bool FakeDiskState::ready() {
+    const MutexLock lock(mutex_);
+    return !held_ && !chance(random_, chances_.not_yet);
 }
 
 std::uint64_t FakeDiskState::reads() const {

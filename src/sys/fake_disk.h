@@ -25,6 +25,7 @@ class FakeDiskState {
         std::uint32_t bit_flip = 0;    // one bit of one page read is wrong, this time only
         std::uint32_t lost_write = 0;  // reported as done, one page keeps its old bytes
         std::uint32_t torn_write = 0;  // EIO, but some leading pages were written
+        std::uint32_t not_yet = 0;     // try_one() finds nothing finished
     };
     void set_chances(Chances chances);
     // The next `times` reads (writes) that cover `offset` fail with `error`.
@@ -35,7 +36,7 @@ class FakeDiskState {
     void fail_discards(int error, std::uint32_t times);
     // Flips a bit of the stored page for good.
     void corrupt(std::uint64_t offset);
-    // While held, requests stay in flight: wait_one() blocks.
+    // While held, requests stay in flight: wait_one() blocks, try_one() finds nothing.
     void hold();
     void let_go();
 
@@ -48,6 +49,7 @@ class FakeDiskState {
     void run(IoRequest &request); // for FakeQueue
     int discard(std::uint64_t offset, std::uint64_t length);
     void wait_until_let_go();
+    bool ready(); // something in flight could finish now
 
   private:
     using Page = std::array<std::byte, kPageSize>;
