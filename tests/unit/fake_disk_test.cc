@@ -5,6 +5,7 @@
 #include "unit/disk_contract.h"
 
 #include <cerrno>
+#include <future>
 #include <thread>
 
 using namespace tidemark;
@@ -95,13 +96,34 @@ TEST_CASE("a held disk finishes nothing until it is let go") {
     Rig rig;
     rig.state->hold();
     IoRequest request = make_request(false, 0, rig.buffer.page(0), 1);
-    IoRequest *one[] = {&request};
-    rig.queue->submit(one);
     IoRequest *returned = nullptr;
-    std::thread waiter([&] { returned = rig.queue->wait_one(); });
+    std::promise<bool> found;
+    std::thread waiter([&] {
+        IoRequest *one[] = {&request};
+        rig.queue->submit(one);
+        found.set_value(rig.queue->try_one() != nullptr);
+        returned = rig.queue->wait_one();
+    });
+    CHECK_FALSE(found.get_future().get());
     CHECK(rig.state->reads() == 0);
     rig.state->let_go();
     waiter.join();
     CHECK(returned == &request);
     CHECK(rig.state->reads() == 1);
+}
+
+TEST_CASE("a request that has not finished yet is returned later") {
+    Rig rig;
+    FakeDiskState::Chances chances;
+    chances.not_yet = 700;
+    rig.state->set_chances(chances);
+    IoRequest request = make_request(false, 0, rig.buffer.page(0), 1);
+    IoRequest *one[] = {&request};
+    int waited = 0;
+    for (int i = 0; i < 100; ++i) {
+        rig.queue->submit(one, Start::with_wait);
+        for (; rig.queue->try_one() == nullptr; ++waited)
+            REQUIRE(rig.queue->in_flight() == 1);
+    }
+    CHECK(waited > 100);
 }

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace tidemark;
@@ -157,4 +158,33 @@ TEST_CASE("queues of several threads on one disk do not mix") {
     IoRequest read = make_request(false, 0, buffer.page(1), 1);
     CHECK(run_one(**second, read) == static_cast<std::int64_t>(kPageSize));
     CHECK(has_pattern(buffer.page(1), 1));
+}
+
+TEST_CASE(
+    "a queue works in the thread that uses it first, and in another while nothing is in flight") {
+    const TempDir dir;
+    auto disk = open_uring_disk(dir.path(), kCapacity, nullptr);
+    REQUIRE(disk);
+    auto queue = (*disk)->open_queue(4);
+    REQUIRE(queue);
+    PageBuffer buffer(8);
+    std::vector<std::int64_t> results;
+    // Threads one after the other, whose system ids may well be the same.
+    for (std::uint32_t i = 0; i < 8; ++i)
+        std::thread([&, i] {
+            fill_pattern(buffer.page(i), i);
+            IoRequest write = make_request(true, bytes_of(i), buffer.page(i), 1);
+            IoRequest *one[] = {&write};
+            (*queue)->submit(one, i % 2 == 0 ? Start::now : Start::with_wait);
+            if ((*queue)->wait_one() == &write)
+                results.push_back(write.result);
+        }).join();
+    CHECK(results == std::vector<std::int64_t>(8, kPageSize));
+    PageBuffer in(8);
+    IoRequest read = make_request(false, 0, in.page(0), 8);
+    CHECK(run_one(**queue, read) == static_cast<std::int64_t>(bytes_of(8)));
+    for (std::uint32_t i = 0; i < 8; ++i)
+        CHECK(has_pattern(in.page(i), i));
+    // And goes away in yet another one.
+    std::thread([&] { queue->reset(); }).join();
 }
