@@ -29,6 +29,12 @@ double seconds_between(std::chrono::steady_clock::time_point from,
     return std::chrono::duration<double>(to - from).count();
 }
 
+// Only those that visit pages at random can stop anywhere.
+bool visits_all(const std::string &name) {
+    return name == "fill" || name == "seq-read" || name == "seq-rw" || name == "scattered-verify" ||
+           name == "clean-pass" || name == "final-check";
+}
+
 // The number in "threads-8"; 0 if the name is none of those.
 unsigned threads_in(const std::string &name) {
     const std::string prefix = "threads-";
@@ -64,7 +70,7 @@ bool Workloads::known(const std::string &name) {
 
 Result Workloads::run(const std::string &name) {
     Result result;
-    const bool to_the_end = name == "fill" || name == "scattered-verify" || name == "final-check";
+    const bool to_the_end = visits_all(name);
     const Clock::time_point start = Clock::now();
     deadline_ = settings_.max_seconds > 0 && !to_the_end
                     ? start + std::chrono::duration_cast<Clock::duration>(

@@ -20,7 +20,7 @@ struct Settings {
     std::uint64_t pages = 0;
     std::uint64_t dram_pages = 0; // what the limited sides may use; the hot set is cut from it
     std::uint64_t seed = 1;
-    double max_seconds = 0; // a workload other than fill and the last check stops then; 0 = never
+    double max_seconds = 0; // a workload of random accesses stops then; 0 = never
     double idle_seconds = 3;
     std::map<std::string, std::uint64_t> ops; // where not the default
 };
