@@ -38,7 +38,7 @@ def shares(text):
 
 def parse():
     defaults = Options()
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true",
                         help="small and short, for every day: under 3 minutes")
     parser.add_argument("--level", type=words, default=None, metavar="process,guest",
