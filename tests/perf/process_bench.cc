@@ -5,6 +5,7 @@
 #include "counters.h"
 #include "json.h"
 #include "memory_side.h"
+#include "neighbour.h"
 #include "workloads.h"
 
 #include <cstdio>
@@ -36,6 +37,7 @@ const char *const kUsage =
     "usage: process_bench --side tidemark|ram|swap|zram|file --dir FOLDER [--footprint MIB]\n"
     "         [--dram MIB] [--workloads NAME,...] [--ops NAME=COUNT]... [--seed N]\n"
     "         [--policy lru|lfu|fifo] [--no-prefetch] [--max-seconds S] [--idle-seconds S]\n"
+    "         [--neighbour-group FILE]\n"
     "One run of one side; the workloads share the memory and happen in the order given.\n"
     "--dram is Tidemark's limit; the hot set of every side is cut from it.\n";
 
@@ -78,6 +80,7 @@ Options parse(int argc, char **argv) {
                                    {"no-prefetch", no_argument, nullptr, 'n'},
                                    {"max-seconds", required_argument, nullptr, 'x'},
                                    {"idle-seconds", required_argument, nullptr, 'i'},
+                                   {"neighbour-group", required_argument, nullptr, 'g'},
                                    {nullptr, 0, nullptr, 0}};
     for (int found; (found = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
         const std::string value = optarg == nullptr ? "" : optarg;
@@ -119,6 +122,9 @@ Options parse(int argc, char **argv) {
         case 'i':
             options.settings.idle_seconds = seconds_of("--idle-seconds", value);
             break;
+        case 'g':
+            options.settings.neighbour_group = value;
+            break;
         default:
             std::fputs(kUsage, stderr);
             std::exit(2);
@@ -133,6 +139,7 @@ Options parse(int argc, char **argv) {
             give_up("unknown workload '" + name + "'");
     if (options.side.dram_limit == 0 || options.side.dram_limit > options.side.size)
         options.side.dram_limit = options.side.size;
+    options.settings.folder = options.side.folder;
     options.settings.pages = options.side.size / 4096;
     options.settings.dram_pages = options.side.dram_limit / 4096;
     return options;
@@ -202,6 +209,8 @@ int run(const Options &options) {
 } // namespace
 
 int main(int argc, char **argv) {
+    if (argc == 4 && std::string(argv[1]) == Neighbour::kArgument)
+        Neighbour::be(argv[2], argv[3]);
     const Options options = parse(argc, argv);
     try {
         return run(options);

@@ -14,20 +14,20 @@ from zram import ZramSwap
 
 SIDES = ["tidemark", "swap", "file", "ram", "zram"]
 LIMITED = ("swap", "file", "zram")
-WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "hot", "idle", "uniform-rmw", "zipf-rmw",
-             "threads-2", "threads-8", "scattered-verify"]
+WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "hot", "idle", "uniform-rmw",
+             "noisy-rmw", "zipf-rmw", "threads-2", "threads-8", "scattered-verify"]
 # They ask the engine what it did; other sides have no answer.
 ENGINE_WORKLOADS = ["fault-kinds", "clean-pass"]
 # A side that thrashes is cut off here (a mapped file can take a hundred times the others' time); its
 # mean is still one of what it did, and the report says that it was cut.
 FULL = {"footprint": 1024 * MIB, "max_seconds": 60, "idle": 3, "run_seconds": 900,
-        "ops": {"uniform-rmw": 30000, "zipf-rmw": 200000, "threads": 30000, "hot": 2000000,
+        "ops": {"uniform-rmw": 30000, "noisy-rmw": 30000, "zipf-rmw": 200000, "threads": 30000, "hot": 2000000,
                 "fault-kinds": 5000}}
 QUICK = {"footprint": 256 * MIB, "max_seconds": 2, "idle": 1, "run_seconds": 120,
-         "ops": {"uniform-rmw": 10000, "zipf-rmw": 50000, "threads": 10000, "hot": 500000,
+         "ops": {"uniform-rmw": 10000, "noisy-rmw": 10000, "zipf-rmw": 50000, "threads": 10000, "hot": 500000,
                  "fault-kinds": 2000}}
 # Where nothing waits for a disk, so many operations are over before the clock can tell anything.
-FASTER, FAST = ("uniform-rmw", "zipf-rmw", "threads"), 20
+FASTER, FAST = ("uniform-rmw", "noisy-rmw", "zipf-rmw", "threads"), 20
 # A footprint's worth of pages is not all that a process needs; measured by prepare().
 OVERHEAD = {}
 
@@ -122,8 +122,10 @@ def run_workloads(side, percent, workloads, options):
     options.directory.mkdir(parents=True, exist_ok=True)
     options.progress("getting the host to hand out memory")
     floors.touch(plan["footprint"] * 3 // 2, options)
-    with swap_for(side, options), MemoryCgroup(f"process-{side}", limit) as group:
-        command = command_of(side, percent, workloads, options)
+    with swap_for(side, options), MemoryCgroup("neighbour") as other, \
+            MemoryCgroup(f"process-{side}", limit) as group:
+        command = [*command_of(side, percent, workloads, options),
+                   "--neighbour-group", str(other.folder / "cgroup.procs")]
         left = list(workloads)
         options.progress(f"{left[0]}")
         with contextlib.closing(stream(command, group, plan["run_seconds"])) as lines:

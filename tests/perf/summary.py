@@ -11,7 +11,7 @@ TIME_UNITS = {"idle": "% of a CPU"}
 IDLE_NOISE = 1.0
 # They look into the engine or end a run; other sides have nothing to show beside them.
 NOT_COMPARED = ("fault-kinds", "clean-pass", "final-check", "final-verify")
-BY_ACCESS = ("uniform-rmw", "zipf-rmw")
+BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw")
 FIELDS = ("mean_us", "p50_us", "p99_us", "p999_us", "seconds", "read_bytes", "written_bytes", "cpu_seconds")
 # Sides that Tidemark is meant to beat; ram is the ceiling.
 RIVALS = ("swap", "file", "zram")

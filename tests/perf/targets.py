@@ -37,8 +37,6 @@ RATIOS = [
 ]
 UNLIMITED_WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "uniform-rmw", "zipf-rmw", "hot"]
 NEVER = [
-    ("p99 while evicting and beside a noisy neighbour, against its own quiet p99",
-     "no workload here has a noisy neighbour"),
     ("hot memory regains huge pages, cold 2 MiB leave as one MOVE",
      "the share of huge pages is printed; the size of the moves is not counted by the engine"),
 ]
@@ -98,6 +96,10 @@ def limited(find, level, percent):
                   note="end to end")
     yield verdict("clean pages leaving DRAM, bytes written", level, percent,
                   find.extra(level, percent, "clean-pass", lambda one: one["written_bytes"]), 0, "bytes")
+    quiet = find.median(level, percent, "uniform-rmw", "p99_us")
+    noisy = find.extra(level, percent, "noisy-rmw", lambda one: one["p99_us"])
+    yield verdict("uniform random rmw beside a noisy neighbour, p99 / its own quiet p99", level, percent,
+                  of_floor(noisy, quiet), 2, note="evicting in both")
     yield from scaling(find, level, percent)
 
 

@@ -2,6 +2,7 @@
 #include "workloads.h"
 
 #include "content.h"
+#include "neighbour.h"
 
 #include <algorithm>
 #include <atomic>
@@ -56,10 +57,9 @@ Workloads::Workloads(MemorySide &side, const Settings &settings)
 // engine, and say nothing about other sides.
 const std::vector<std::string> &Workloads::names() {
     static const std::vector<std::string> all = {
-        "fill",      "seq-read",  "seq-rw",           "strided",
-        "hot",       "idle",      "uniform-rmw",      "zipf-rmw",
-        "threads-2", "threads-8", "scattered-verify", "fault-kinds",
-        "clean-pass"};
+        "fill",      "seq-read",         "seq-rw",      "strided",   "hot",
+        "idle",      "uniform-rmw",      "noisy-rmw",   "zipf-rmw",  "threads-2",
+        "threads-8", "scattered-verify", "fault-kinds", "clean-pass"};
     return all;
 }
 
@@ -91,6 +91,12 @@ Result Workloads::run(const std::string &name) {
     } else if (name == "uniform-rmw") {
         UniformOrder order(settings_.seed * 11 + 1, settings_.pages);
         random(result, order, Access::kWrite, ops_of(name, 30000));
+    } else if (name == "noisy-rmw") {
+        const Neighbour neighbour(settings_.folder, settings_.neighbour_group);
+        UniformOrder order(settings_.seed * 11 + 5, settings_.pages);
+        const Clock::time_point beside = Clock::now();
+        random(result, order, Access::kWrite, ops_of(name, 30000));
+        result.seconds = seconds_between(beside, Clock::now());
     } else if (name == "zipf-rmw") {
         ZipfOrder order(settings_.seed * 11 + 2, settings_.pages);
         random(result, order, Access::kWrite, ops_of(name, 200000));

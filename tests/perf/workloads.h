@@ -22,6 +22,8 @@ struct Settings {
     std::uint64_t seed = 1;
     double max_seconds = 0; // a workload of random accesses stops then; 0 = never
     double idle_seconds = 3;
+    std::string folder;                       // on the measured disk
+    std::string neighbour_group;              // see Neighbour
     std::map<std::string, std::uint64_t> ops; // where not the default
 };
 
