@@ -16,111 +16,6 @@ FakeMemory::FakeMemory(std::uint32_t pages, std::uint64_t seed)
       guest_huge_(pages / kRegionPages + 1), shadow_present_(pages), poisoned_(pages),
       random_(seed) {}
 
-// ---- the test's side ----
-
-FakeMemory::Touch
-FakeMemory::touch(PageIndex page, bool write,
-                  const std::function<void(std::span<std::byte, kPageSize>)> &access) {
-    check_run({page, 1});
-    const MutexLock lock(mutex_);
-    for (;;) {
-        if (gave_up_)
-            return Touch::stopped;
-        if (poisoned_[page.value])
-            return Touch::poisoned;
-        if (guest_present_[page.value]) {
-            access(std::span<std::byte, kPageSize>(guest_bytes(page), kPageSize));
-            return Touch::done;
-        }
-        if (!armed_) {
-            // The kernel maps a zeroed page by itself.
-            std::memset(guest_bytes(page), 0, kPageSize);
-            guest_present_[page.value] = true;
-            count_dram(1);
-            continue;
-        }
-        Waiter waiter{page};
-        waiters_.push_back(&waiter);
-        faults_.push_back({page, false, write, 0});
-        changed_.notify_all();
-        while (!waiter.woken && !gave_up_)
-            changed_.wait(mutex_);
-        std::erase(waiters_, &waiter);
-        // As in the kernel, a fault that was resolved before it was read is never read.
-        if (std::none_of(waiters_.begin(), waiters_.end(),
-                         [page](const Waiter *other) { return other->page == page; }))
-            std::erase_if(faults_, [page](const FaultMessage &f) { return f.page == page; });
-    }
-}
-
-void FakeMemory::give_up() {
-    const MutexLock lock(mutex_);
-    gave_up_ = true;
-    changed_.notify_all();
-}
-
-void FakeMemory::pin(PageIndex page) {
-    const MutexLock lock(mutex_);
-    pinned_.insert(page);
-}
-
-void FakeMemory::unpin(PageIndex page) {
-    const MutexLock lock(mutex_);
-    pinned_.erase(page);
-}
-
-void FakeMemory::set_error_chance(Call call, int error, std::uint32_t per_mille) {
-    const MutexLock lock(mutex_);
-    injections_[static_cast<std::size_t>(call)].error = error;
-    injections_[static_cast<std::size_t>(call)].per_mille = per_mille;
-}
-
-void FakeMemory::script_error(Call call, int error, std::uint32_t times) {
-    const MutexLock lock(mutex_);
-    injections_[static_cast<std::size_t>(call)].script.insert(
-        injections_[static_cast<std::size_t>(call)].script.end(), times, error);
-}
-
-bool FakeMemory::guest_present(PageIndex page) const {
-    const MutexLock lock(mutex_);
-    return guest_present_[page.value];
-}
-
-bool FakeMemory::guest_huge(PageIndex page) const {
-    const MutexLock lock(mutex_);
-    return guest_huge_[page.value / kRegionPages];
-}
-
-bool FakeMemory::shadow_present(PageIndex page) const {
-    const MutexLock lock(mutex_);
-    return shadow_present_[page.value];
-}
-
-bool FakeMemory::poisoned(PageIndex page) const {
-    const MutexLock lock(mutex_);
-    return poisoned_[page.value];
-}
-
-std::uint32_t FakeMemory::dram_pages() const {
-    const MutexLock lock(mutex_);
-    return dram_;
-}
-
-std::uint32_t FakeMemory::dram_peak() const {
-    const MutexLock lock(mutex_);
-    return dram_peak_;
-}
-
-void FakeMemory::reset_dram_peak() {
-    const MutexLock lock(mutex_);
-    dram_peak_ = dram_;
-}
-
-std::uint64_t FakeMemory::injected_errors() const {
-    const MutexLock lock(mutex_);
-    return injected_;
-}
-
 // ---- helpers ----
 
 // A scripted error, 0 if none is due.
@@ -249,7 +144,6 @@ RunResult FakeMemory::fill(Call call, PageRun run, const std::byte *bytes) {
         if (const int error = injected(call); error != 0)
             return {i, error};
         map_page(page, bytes == nullptr ? nullptr : bytes + bytes_of(i));
-        count_dram(1);
         wake_page(page);
     }
     return {run.count, 0};
@@ -266,7 +160,9 @@ RunResult FakeMemory::copy_in(PageRun run, const std::byte *bytes) {
             TIDEMARK_CHECK(
                 shadow_present_[static_cast<std::size_t>(at - shadow_.data()) / kPageSize]);
     }
-    return fill(Call::copy_in, run, bytes);
+    const RunResult result = fill(Call::copy_in, run, bytes);
+    count_dram(result.done);
+    return result;
 }
 
 RunResult FakeMemory::move_in(PageRun run, std::byte *frame) {
@@ -275,6 +171,7 @@ RunResult FakeMemory::move_in(PageRun run, std::byte *frame) {
     const MutexLock lock(mutex_);
     TIDEMARK_CHECK(armed_);
     const RunResult result = fill(Call::move_in, run, frame);
+    count_dram(result.done);
     // The frame has holes where the pages were, as after the real move: they read as zeros.
     if (result.done > 0)
         TIDEMARK_CHECK(madvise(frame, bytes_of(result.done), MADV_DONTNEED) == 0);
@@ -285,10 +182,29 @@ RunResult FakeMemory::move_in(PageRun run, std::byte *frame) {
     return result;
 }
 
+RunResult FakeMemory::move_shadow_in(PageRun run, PageIndex from) {
+    check_run(run);
+    check_run({from, run.count});
+    const MutexLock lock(mutex_);
+    TIDEMARK_CHECK(armed_);
+    for (std::uint32_t i = 0; i < run.count; ++i)
+        TIDEMARK_CHECK(shadow_present_[from.value + i]);
+    const RunResult result = fill(Call::move_in, run, shadow_bytes(from));
+    for (std::uint32_t i = 0; i < result.done; ++i) {
+        shadow_present_[from.value + i] = false;
+        std::memset(shadow_bytes(from.next(i)), 0xE8, kPageSize);
+    }
+    if (result.error == 0 && whole_region(run) && whole_region({from, run.count}))
+        guest_huge_[run.first.value / kRegionPages] = true;
+    return result;
+}
+
 RunResult FakeMemory::zero_in(PageRun run) {
     check_run(run);
     const MutexLock lock(mutex_);
-    return fill(Call::copy_in, run, nullptr);
+    const RunResult result = fill(Call::copy_in, run, nullptr);
+    count_dram(result.done);
+    return result;
 }
 
 RunResult FakeMemory::poison(PageRun run) {
@@ -374,7 +290,7 @@ int FakeMemory::drop_guest(PageRun run) {
     return 0;
 }
 
-const std::byte *FakeMemory::shadow(PageIndex page) const {
+std::byte *FakeMemory::shadow(PageIndex page) const {
     check_run({page, 1});
     return &shadow_[page.byte_offset()];
 }

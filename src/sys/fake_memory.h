@@ -73,13 +73,14 @@ class FakeMemory final : public GuestMemory {
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
     RunResult move_in(PageRun run, std::byte *frame) override;
+    RunResult move_shadow_in(PageRun run, PageIndex from) override;
     RunResult zero_in(PageRun run) override;
     RunResult poison(PageRun run) override;
     void wake(PageRun run) override;
     int collapse(PageIndex first) override;
     int drop_shadow(std::span<const PageRun> runs) override;
     int drop_guest(PageRun run) override;
-    const std::byte *shadow(PageIndex page) const override;
+    std::byte *shadow(PageIndex page) const override;
     int peek_guest(PageIndex page, std::span<std::byte, kPageSize> out) override;
 
   private:
@@ -108,7 +109,7 @@ class FakeMemory final : public GuestMemory {
     const std::uint32_t pages_;
     bool huge_aligned_ = true;
     std::vector<std::byte> guest_;
-    std::vector<std::byte> shadow_;
+    mutable std::vector<std::byte> shadow_; // mutable: what shadow() gives may be written
 
     mutable Mutex mutex_;
     CondVar changed_; // a waiter was woken, a fault queued, or the end declared

@@ -38,4 +38,10 @@ class Thread {
     std::thread thread_;
 };
 
+// How many CPUs the process may use: those of its main thread, which is never one of the engine's.
+unsigned allowed_cpus();
+// Keeps the calling thread on the n-th of them (counted round: any n names one). False where that is
+// refused, as in a sandbox that denies sched_setaffinity(): the thread then runs as before.
+bool pin_to_cpu(unsigned n);
+
 } // namespace tidemark

@@ -4,6 +4,7 @@
 #include "sys/guest_memory.h"
 
 #include "base/check.h"
+#include "sys/fault_queue.h"
 #include "sys/pagemap.h"
 #include "sys/range_ioctl.h"
 #include "sys/uapi_mman.h"
@@ -16,9 +17,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <poll.h>
 #include <string>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -40,9 +39,9 @@ __u64 address_of(const void *pointer) {
 class UserfaultfdMemory final : public GuestMemory {
   public:
     UserfaultfdMemory(std::string id, std::byte *host, std::uint32_t pages, UniqueFd uffd,
-                      UniqueFd stop, UniqueFd self)
+                      std::unique_ptr<FaultQueue> faults, UniqueFd self)
         : id_(std::move(id)), host_(host), pages_(pages), bytes_(std::size_t{pages} * kPageSize),
-          uffd_(std::move(uffd)), stop_(std::move(stop)), self_(std::move(self)) {}
+          uffd_(std::move(uffd)), faults_(std::move(faults)), self_(std::move(self)) {}
     ~UserfaultfdMemory() override;
     UserfaultfdMemory(const UserfaultfdMemory &) = delete;
     UserfaultfdMemory &operator=(const UserfaultfdMemory &) = delete;
@@ -53,17 +52,18 @@ class UserfaultfdMemory final : public GuestMemory {
     bool huge_aligned() const override { return address_of(host_) % kHugeSize == 0; }
     Result<std::vector<bool>> mapped_pages() override;
     std::size_t read_faults(std::span<FaultMessage> messages) override;
-    void stop_faults() override;
+    void stop_faults() override { faults_->stop(); }
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
     RunResult move_in(PageRun run, std::byte *frame) override;
+    RunResult move_shadow_in(PageRun run, PageIndex from) override;
     RunResult zero_in(PageRun run) override;
     RunResult poison(PageRun run) override;
     void wake(PageRun run) override;
     int collapse(PageIndex first) override;
     int drop_shadow(std::span<const PageRun> runs) override;
     int drop_guest(PageRun run) override;
-    const std::byte *shadow(PageIndex page) const override { return shadow_ + page.byte_offset(); }
+    std::byte *shadow(PageIndex page) const override { return shadow_ + page.byte_offset(); }
     int peek_guest(PageIndex page, std::span<std::byte, kPageSize> out) override;
 
   private:
@@ -81,7 +81,7 @@ class UserfaultfdMemory final : public GuestMemory {
     const std::uint32_t pages_;
     const std::size_t bytes_;
     UniqueFd uffd_;
-    UniqueFd stop_; // eventfd, readable for ever once stop_faults() was called
+    std::unique_ptr<FaultQueue> faults_;
     UniqueFd self_; // pidfd of this process, for process_madvise()
     std::byte *shadow_ = nullptr;
     std::byte *shadow_map_ = nullptr; // what mmap gave; shadow_ is aligned within
@@ -212,36 +212,11 @@ FaultMessage UserfaultfdMemory::translate(const uffd_msg &message) const {
 std::size_t UserfaultfdMemory::read_faults(std::span<FaultMessage> messages) {
     constexpr std::size_t kAtOnce = 32;
     std::array<uffd_msg, kAtOnce> raw;
-    TIDEMARK_CHECK(!messages.empty());
-    const std::size_t want = std::min(messages.size(), kAtOnce);
-    for (;;) {
-        std::array<pollfd, 2> fds{{{stop_.get(), POLLIN, 0}, {uffd_.get(), POLLIN, 0}}};
-        const int ready = poll(fds.data(), fds.size(), -1);
-        if (ready < 0 && errno == EINTR)
-            continue;
-        TIDEMARK_CHECK(ready > 0);
-        if (fds[0].revents != 0)
-            return 0;
-        const ssize_t got = read(uffd_.get(), raw.data(), want * sizeof(raw[0]));
-        // EAGAIN: another handler was quicker, or the fault was resolved before it was read.
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            continue;
-        TIDEMARK_CHECK(got >= static_cast<ssize_t>(sizeof(raw[0])));
-        std::size_t count = 0;
-        for (std::size_t i = 0; i < static_cast<std::size_t>(got) / sizeof(raw[0]); ++i) {
-            if (raw[i].event == UFFD_EVENT_PAGEFAULT)
-                messages[count++] = translate(raw[i]);
-        }
-        if (count > 0)
-            return count;
-    }
-}
-
-void UserfaultfdMemory::stop_faults() {
-    // Nobody ever reads the eventfd, so it stays readable. It can only fail when the counter is
-    // full.
-    const std::uint64_t one = 1;
-    TIDEMARK_CHECK(write(stop_.get(), &one, sizeof(one)) == sizeof(one) || errno == EAGAIN);
+    const std::size_t count =
+        faults_->read(std::span(raw).first(std::min(messages.size(), kAtOnce)));
+    std::transform(raw.begin(), raw.begin() + count, messages.begin(),
+                   [this](const uffd_msg &message) { return translate(message); });
+    return count;
 }
 
 // from and to: the pages of run.first. Before R is registered a move out of it would succeed, and the next
@@ -266,6 +241,11 @@ RunResult UserfaultfdMemory::move_out(PageRun run) {
 
 RunResult UserfaultfdMemory::move_in(PageRun run, std::byte *frame) {
     return move(run, frame, host_ + run.first.byte_offset());
+}
+
+RunResult UserfaultfdMemory::move_shadow_in(PageRun run, PageIndex from) {
+    TIDEMARK_CHECK(in_block({from, run.count}));
+    return move_in(run, shadow(from));
 }
 
 int UserfaultfdMemory::collapse(PageIndex first) {
@@ -383,15 +363,15 @@ Result<std::unique_ptr<GuestMemory>> make_userfaultfd_memory(const char *id, voi
     Result<UniqueFd> uffd = open_userfaultfd();
     if (!uffd)
         return tl::unexpected<Error>(uffd.error());
-    UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!stop.valid())
-        return fail(errno, std::string("memory block '") + id +
-                               "': eventfd could not be created: " + std::strerror(errno));
+    Result<std::unique_ptr<FaultQueue>> faults = FaultQueue::open(uffd->get());
+    if (!faults)
+        return fail(faults.error().code,
+                    std::string("memory block '") + id + "': " + faults.error().sentence);
     // Without a pidfd pages are given back one range at a time.
     UniqueFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0U)));
     auto memory =
         std::make_unique<UserfaultfdMemory>(id, static_cast<std::byte *>(host), pages,
-                                            std::move(*uffd), std::move(stop), std::move(self));
+                                            std::move(*uffd), std::move(*faults), std::move(self));
     if (Result<void> mapped = memory->map_shadow(); !mapped)
         return tl::unexpected<Error>(mapped.error());
     return memory;

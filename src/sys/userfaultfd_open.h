@@ -8,7 +8,7 @@
 
 namespace tidemark {
 
-// Non-blocking, close-on-exec, handshake done.
+// Blocking, close-on-exec, handshake done.
 Result<UniqueFd> open_userfaultfd();
 
 } // namespace tidemark

@@ -127,6 +127,7 @@ class MemoryRig {
 
 } // namespace tidemark::test
 
+#include "unit/frame_contract.h"
 #include "unit/memory_contract.h"
 
 using namespace tidemark;

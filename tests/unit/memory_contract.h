@@ -6,11 +6,9 @@
 //   read(page, out)      what a vCPU reads, waiting for the page; false = memory error
 //   write(page, salt)    a vCPU writes a pattern, waiting for the page
 //   pin(page), unpin()   as a device does during I/O
-//   huge_pages()         how many huge pages R has; nothing where the kernel has none to give
 #pragma once
 
 #include "support/page_buffer.h"
-#include "sys/frame.h"
 #include "sys/guest_memory.h"
 
 #include <algorithm>
@@ -192,96 +190,6 @@ TEST_CASE("poisoning wakes who waits") {
     CHECK_FALSE(ok);
 }
 
-// A frame that is full of the patterns from salt on.
-inline std::unique_ptr<Frame> full_frame(std::uint64_t salt) {
-    Result<std::unique_ptr<Frame>> frame = Frame::map();
-    REQUIRE(frame);
-    REQUIRE((*frame)->fill() == 0);
-    for (std::uint32_t i = 0; i < kFramePages; ++i)
-        fill_pattern((*frame)->data() + bytes_of(i), salt + i);
-    return std::move(*frame);
-}
-
-inline void require_patterns(MemoryRig &rig, std::uint32_t first, std::uint32_t count,
-                             std::uint64_t salt) {
-    PageBuffer out(1);
-    for (std::uint32_t i = 0; i < count; ++i) {
-        REQUIRE(rig.read(first + i, out.page(0)));
-        REQUIRE(has_pattern(out.page(0), salt + i));
-    }
-}
-
-TEST_CASE("pages of a frame move in and leave holes in the frame") {
-    MemoryRig rig;
-    const std::unique_ptr<Frame> frame = full_frame(500);
-    require_done(rig.memory().move_in(run_of(10, 20), frame->data() + bytes_of(3)), 20);
-    require_patterns(rig, 10, 20, 503);
-    // The holes are filled with zeros, the rest is as it was.
-    REQUIRE(frame->fill() == 0);
-    for (std::uint32_t i = 0; i < kFramePages; ++i) {
-        const std::byte *page = frame->data() + bytes_of(i);
-        REQUIRE((i >= 3 && i < 23 ? all_zero(page) : has_pattern(page, 500 + i)));
-    }
-    require_done(rig.memory().move_out(run_of(10, 20)), 20);
-    CHECK(has_pattern(rig.memory().shadow(PageIndex{29}), 522));
-}
-
-TEST_CASE("a page moved in wakes who waits for it; EEXIST where there is one already") {
-    MemoryRig rig;
-    const std::unique_ptr<Frame> frame = full_frame(0);
-    PageBuffer out(1);
-    std::thread vcpu([&] { rig.read(8, out.page(0)); });
-    std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
-    put(rig.memory(), 9, 1);
-    const RunResult result = rig.memory().move_in(run_of(6, 8), frame->data() + bytes_of(6));
-    CHECK(result.done == 3);
-    CHECK(result.error == EEXIST);
-    vcpu.join();
-    CHECK(has_pattern(out.page(0), 8));
-    CHECK(has_pattern(frame->data() + bytes_of(9), 9));
-    CHECK(all_zero(frame->data() + bytes_of(8)));
-}
-
-TEST_CASE("a whole frame becomes a huge page, leaves as one and comes again") {
-    MemoryRig rig;
-    REQUIRE(rig.memory().huge_aligned());
-    for (std::uint64_t round = 0; round < 3; ++round) {
-        const std::unique_ptr<Frame> frame = full_frame(round * 1000);
-        const PageRun whole = run_of(kRegionPages, kRegionPages);
-        require_done(rig.memory().move_in(whole, frame->data()), kRegionPages);
-        CHECK(rig.huge_pages().value_or(1) == 1);
-        require_patterns(rig, kRegionPages, kRegionPages, round * 1000);
-        require_done(rig.memory().move_out(whole), kRegionPages);
-        CHECK(rig.huge_pages().value_or(0) == 0);
-        for (std::uint32_t i = 0; i < kRegionPages; ++i)
-            REQUIRE(has_pattern(rig.memory().shadow(whole.first.next(i)), round * 1000 + i));
-        REQUIRE(rig.memory().drop_shadow({&whole, 1}) == 0);
-    }
-}
-
-TEST_CASE("single pages become a huge page again when all are there") {
-    MemoryRig rig;
-    put(rig.memory(), 0, kPages - 1);
-    CHECK(rig.huge_pages().value_or(0) == 0);
-    const int error = rig.memory().collapse(PageIndex{0});
-    if (rig.huge_pages()) {
-        CHECK(error == 0);
-        CHECK(rig.huge_pages() == 1);
-    }
-    // A hole stays a hole: the guest's next touch of it must fault.
-    CHECK(rig.memory().collapse(PageIndex{kRegionPages}) != 0);
-    CHECK(rig.huge_pages().value_or(1) == 1);
-    require_patterns(rig, 0, kPages - 1, 0);
-    const auto mapped = rig.memory().mapped_pages();
-    REQUIRE(mapped);
-    CHECK_FALSE((*mapped)[kPages - 1]);
-    // A page that leaves takes the huge page apart.
-    REQUIRE(rig.memory().drop_guest(run_of(7, 1)) == 0);
-    CHECK(rig.huge_pages().value_or(0) == 0);
-    CHECK(rig.memory().collapse(PageIndex{0}) != 0);
-}
-
 TEST_CASE("many runs of S are dropped in one call, holes among them") {
     MemoryRig rig;
     put(rig.memory(), 0, kPages);
@@ -328,6 +236,30 @@ TEST_CASE("stopping ends every reader of faults, now and later") {
     CHECK(ended == 3);
     std::array<FaultMessage, 4> faults;
     CHECK(rig.memory().read_faults(faults) == 0);
+}
+
+TEST_CASE("stopping twice, from several threads, with an access that waits") {
+    MemoryRig rig;
+    PageBuffer out(1);
+    std::thread vcpu([&] { rig.read(5, out.page(0)); });
+    std::array<FaultMessage, 1> faults;
+    REQUIRE(rig.memory().read_faults(faults) == 1);
+    // Woken without its page it faults again, and that message is still to be read.
+    rig.memory().wake(run_of(5, 1));
+    std::atomic<std::size_t> left{0};
+    std::vector<std::thread> stoppers;
+    for (int i = 0; i < 2; ++i)
+        stoppers.emplace_back([&] {
+            rig.memory().stop_faults();
+            std::array<FaultMessage, 1> none;
+            left += rig.memory().read_faults(none);
+        });
+    for (std::thread &stopper : stoppers)
+        stopper.join();
+    CHECK(left == 0);
+    put(rig.memory(), 5, 1);
+    vcpu.join();
+    CHECK(has_pattern(out.page(0), 5));
 }
 
 TEST_CASE("pages move out and in while other threads write them, and no write is lost") {
