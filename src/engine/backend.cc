@@ -8,7 +8,8 @@
 namespace tidemark {
 
 namespace {
-constexpr std::uint32_t kReserveMost = 1024; // pages: 4 MiB
+constexpr std::uint32_t kReserveMost = 1024;       // pages: 4 MiB
+constexpr std::uint32_t kRegionReserveMost = 4096; // while DRAM is used 2 MiB at a time
 constexpr std::uint64_t kSlackLeast = 4ull << 20;
 } // namespace
 
@@ -109,12 +110,28 @@ Result<void> Backend::arm() {
 
 void Backend::apply_limit() {
     limit_pages_ = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(config_.dram_limit / kPageSize, pages_ + kReserveMost * 4));
-    reserve_low_ = std::min(kReserveMost, limit_pages_ / 16);
-    reserve_high_ = reserve_low_ * 2;
+        std::min<std::uint64_t>(config_.dram_limit / kPageSize, pages_ + kRegionReserveMost * 4));
+    set_reserve(regions_expected_);
     policy_->set_limit(limit_pages_);
     work_.notify_one();
     parked_work_.notify_one();
+}
+
+// Free DRAM serves nobody, so little is kept; but faults must not wait for eviction, and where they take
+// 2 MiB at a time that is more.
+void Backend::set_reserve(bool regions) {
+    regions_expected_ = regions;
+    reserve_low_ = regions ? std::min(kRegionReserveMost, limit_pages_ / 16)
+                           : std::min(kReserveMost, limit_pages_ / 64);
+    reserve_high_ = reserve_low_ * 2;
+}
+
+void Backend::expect_regions() {
+    last_region_ = Clock::now();
+    if (regions_expected_)
+        return;
+    set_reserve(true);
+    work_.notify_one();
 }
 
 std::uint64_t Backend::slack_bytes() const {
@@ -127,12 +144,14 @@ std::uint32_t Backend::free_pages() const {
 
 bool Backend::charge(std::uint32_t pages, bool keep_reserve) {
     const std::uint32_t free = free_pages();
-    if (free < pages + (keep_reserve ? reserve_low_ : 0))
-        return false;
-    charged_ += pages;
-    if (free - pages < reserve_low_)
+    const bool enough = free >= pages + (keep_reserve ? reserve_low_ / 2 : 0);
+    if (enough)
+        charged_ += pages;
+    if (free < pages + reserve_low_) {
+        reserve_short_ = true;
         work_.notify_one();
-    return true;
+    }
+    return enough;
 }
 
 void Backend::uncharge(std::uint32_t pages) {

@@ -44,6 +44,7 @@ struct Fault {
     PageIndex page;
     std::int32_t thread_id = 0;
     Clock::time_point since;
+    std::uint32_t need = 1; // pages of free DRAM it waits for, if parked
 };
 
 class Backend {
@@ -91,7 +92,7 @@ class Backend {
     struct Arrival {
         enum class Phase : std::uint8_t {
             idle,    // no region, no memory. -> reading
-            reading, // the ahead thread reads and verifies it. -> ready, landing
+            reading, // begun or waiting to be by the ahead thread, verified by it. -> ready, landing
             ready,   // its pages wait, in state arrived. -> landing
             landing, // whoever set it maps the pages, or drops them. -> idle
         } phase = Phase::idle;
@@ -101,7 +102,10 @@ class Backend {
         std::uint64_t turn = 0;
         Clock::time_point since;          // of ready
         std::bitset<kRegionPages> pages;  // that the frame has for R
-        std::unique_ptr<Frame> frame;     // until ready: the ahead thread's, and so are
+        PageRun spare;                    // of S, where the bytes are; count 0: they are in frame
+        std::unique_ptr<Frame> frame;
+        // The ahead thread's until phase ready:
+        std::byte *bytes = nullptr;       // of region
         std::vector<LoadItem> items;      // the pages being read,
         std::vector<IoRequest> requests;  // in these pieces,
         std::size_t pending = 0;          // so many of which are not finished
@@ -120,6 +124,7 @@ class Backend {
         Step step = Step::none;
         PageRun run;
         Arrival *arrival = nullptr;
+        PageRun spare = {};
     };
     struct WriteItem {
         PageIndex page;
@@ -166,6 +171,8 @@ class Backend {
     void retire_shadow(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void add_stale(PageRun run) TIDEMARK_REQUIRES(mutex_);
     void apply_limit() TIDEMARK_REQUIRES(mutex_);
+    void set_reserve(bool regions) TIDEMARK_REQUIRES(mutex_);
+    void expect_regions() TIDEMARK_REQUIRES(mutex_);
     std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
     void rerank() TIDEMARK_REQUIRES(mutex_);
     std::uint16_t coarse_now() const;
@@ -180,17 +187,20 @@ class Backend {
     Plan plan_zero_fill(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     Plan plan_take_back(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     bool may_fill_region(PageRun region, bool stream) TIDEMARK_REQUIRES(mutex_);
-    void plan_load(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    void plan_load(const Fault &fault, Loader &loader, std::uint32_t window)
+        TIDEMARK_REQUIRES(mutex_);
     bool add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
-    void park(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    void park(Fault fault, std::uint32_t need) TIDEMARK_REQUIRES(mutex_);
+    std::deque<Fault>::iterator next_parked() TIDEMARK_REQUIRES(mutex_);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
               EnterReason others);
     void hold(PageIndex page, std::size_t tier, int error, const Fault &fault)
         TIDEMARK_REQUIRES(mutex_);
-    void fill_region(PageRun region, Frame &frame);
+    void fill_region(PageRun region, PageRun spare, Frame &frame);
     void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros
-    void move_in(PageRun run, std::byte *frame);
+    void move_in(PageRun run, std::byte *frame, PageRun spare);
     std::uint32_t settle_mapping(PageRun run, RunResult result);
     void count_latency(const Fault &fault);
 
@@ -198,10 +208,15 @@ class Backend {
     std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
     void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
     void request_ahead(PageIndex from) TIDEMARK_REQUIRES(mutex_);
+    bool plan_ahead(PageRun region) TIDEMARK_REQUIRES(mutex_);
+    bool take_spare(PageRun &spare) TIDEMARK_REQUIRES(mutex_);
+    bool keep_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
+    void give_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
+    void spare_moved(PageRun spare) TIDEMARK_REQUIRES(mutex_);
+    void drop_spares() TIDEMARK_REQUIRES(mutex_);
     Arrival *find_arrival(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     Arrival *idle_arrival() TIDEMARK_REQUIRES(mutex_);
     void ahead_main();
-    Arrival *plan_ahead();
     void take_arrival_pages(Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
     void start_ahead(Arrival &arrival);
     void finish_read(IoRequest &request);
@@ -290,6 +305,9 @@ class Backend {
     std::uint32_t charged_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t reserve_low_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t reserve_high_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    bool reserve_short_ TIDEMARK_GUARDED_BY(mutex_) = false; // since the evictor last filled it up
+    bool regions_expected_ TIDEMARK_GUARDED_BY(mutex_) = false; // the reserve is for 2 MiB at a time
+    Clock::time_point last_region_ TIDEMARK_GUARDED_BY(mutex_); // that was mapped or read ahead
     std::uint32_t transit_waiters_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     PageIndex hand_ TIDEMARK_GUARDED_BY(mutex_);        // eviction sweep
     PageIndex demote_hand_ TIDEMARK_GUARDED_BY(mutex_); // demotion sweep
@@ -304,7 +322,9 @@ class Backend {
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
     std::array<Stream, 16> streams_ TIDEMARK_GUARDED_BY(mutex_){};
     std::size_t next_stream_ TIDEMARK_GUARDED_BY(mutex_) = 0;
-    std::deque<PageIndex> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // first pages of regions
+    std::deque<Arrival *> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // planned, not begun
+    // 2 MiB of S each, huge, in DRAM (charged, marked stale) and of no use but to be filled again.
+    std::vector<PageRun> spares_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint64_t ahead_turn_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint64_t queued_prefetch_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PrefetchRequest> prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_);

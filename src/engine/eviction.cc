@@ -18,11 +18,12 @@ namespace {
 constexpr std::uint32_t kBatch = 64;
 constexpr std::uint32_t kSweep = 32768; // table entries looked at per hold of the lock
 constexpr int kMoveAttempts = 16;
+constexpr auto kRegionsOver = std::chrono::milliseconds(200); // since the last: none is expected
 } // namespace
 
 bool Backend::eviction_due() const {
     return armed_ &&
-           (free_pages() < reserve_low_ || !parked_.empty() || stale_pages_ >= kBatch);
+           (reserve_short_ || free_pages() < reserve_low_ || !parked_.empty() || stale_pages_ >= kBatch);
 }
 
 void Backend::evictor_main() {
@@ -32,7 +33,7 @@ void Backend::evictor_main() {
             // A batch that does not fill up is dropped all the same, once nothing more comes.
             while (!stopping_ && !eviction_due())
                 if (!work_.wait_for(mutex_, std::chrono::milliseconds(200)) &&
-                    !stale_shadows_.empty())
+                    (!stale_shadows_.empty() || regions_expected_))
                     break;
             if (stopping_)
                 return;
@@ -42,6 +43,11 @@ void Backend::evictor_main() {
         while (!writes_.empty())
             finish_writes(true);
         deliver_events();
+        MutexLock lock(mutex_);
+        if (regions_expected_ && Clock::now() - last_region_ > kRegionsOver) {
+            set_reserve(false);
+            drop_spares();
+        }
     }
 }
 
@@ -51,8 +57,10 @@ bool Backend::evict_some() {
     bool stage = false, clean = false;
     {
         MutexLock lock(mutex_);
-        if (stopping_ || free_pages() >= reserve_high_)
+        if (stopping_ || free_pages() >= reserve_high_) {
+            reserve_short_ = false;
             return false;
+        }
         const std::uint32_t staged = table_.count(PageState::staged);
         const std::uint32_t target = limit_pages_ / 256 * policy_->staged_share();
         stage = staged < target + kBatch;
@@ -82,6 +90,13 @@ bool Backend::drop_stale_shadows() {
         MutexLock lock(mutex_);
         runs.swap(stale_shadows_);
         stale_pages_ = 0;
+        std::erase_if(runs, [this](PageRun run) TIDEMARK_REQUIRES(mutex_) {
+            return run.count == kRegionPages && keep_spare(run);
+        });
+        if (free_pages() == 0 && runs.empty() && !spares_.empty()) {
+            runs.push_back(spares_.back());
+            spares_.pop_back();
+        }
     }
     if (runs.empty())
         return false;

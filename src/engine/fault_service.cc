@@ -10,8 +10,11 @@
 // page in transit it is left to whoever ends the transit.
 #include "engine/backend.h"
 
+#include "sys/thread.h"
+
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <thread>
 
 namespace tidemark {
@@ -19,14 +22,14 @@ namespace tidemark {
 namespace {
 constexpr std::uint32_t kZeroWindow = 16;
 constexpr std::uint32_t kLoadWindow = Loader::kPages;
+constexpr auto kRegionWait = std::chrono::milliseconds(20); // for 2 MiB of DRAM, before less will do
 } // namespace
 
 void Backend::handler_main(Loader &loader, std::uint32_t number) {
     // A handler on the CPU of the faulting thread answers it without waking another CPU, and all of
     // them are told of each fault. With fewer handlers than CPUs the scheduler does better.
-    //PIN if (handlers_ >= allowed_cpus())
-    //PIN     pin_to_cpu(number);
-    (void)number;
+    if (handlers_ >= allowed_cpus())
+        pin_to_cpu(number);
     std::array<FaultMessage, 16> messages;
     while (const std::size_t count = memory_->read_faults(messages)) {
         const auto now = Clock::now();
@@ -43,12 +46,15 @@ void Backend::parked_main(Loader &loader) {
         Fault fault;
         {
             MutexLock lock(mutex_);
-            while (!stopping_ && (parked_.empty() || free_pages() == 0))
-                parked_work_.wait_for(mutex_, std::chrono::milliseconds(100));
+            auto next = next_parked();
+            while (!stopping_ && next == parked_.end()) {
+                parked_work_.wait_for(mutex_, kRegionWait);
+                next = next_parked();
+            }
             if (stopping_)
                 return;
-            fault = parked_.front();
-            parked_.pop_front();
+            fault = *next;
+            parked_.erase(next);
         }
         serve(fault, loader);
     }
@@ -84,7 +90,7 @@ void Backend::serve(const Fault &fault, Loader &loader) {
         map_in(plan.run, nullptr);
         break;
     case Step::region_fill:
-        fill_region(plan.run, loader.frame());
+        fill_region(plan.run, plan.spare, loader.frame());
         break;
     }
     count_latency(fault);
@@ -99,8 +105,10 @@ void Backend::serve(const Fault &fault, Loader &loader) {
         }
         finish_resident(page, reason, now);
     }
-    if (plan.step == Step::region_fill)
+    if (plan.step == Step::region_fill) {
         table_.region_of(plan.run.first).huge = true;
+        spare_moved(plan.spare);
+    }
 }
 
 Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
@@ -124,14 +132,7 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
         ++counters_.faults_arrived;
         return plan_landing(fault);
     case PageState::stored:
-        if (!charge(1, false)) {
-            park(fault);
-            return {};
-        }
-        ++counters_.faults;
-        ++counters_.faults_stored;
-        plan_load(fault, loader);
-        return {Step::load, run};
+        return plan_read(fault, loader);
     case PageState::filling:
     case PageState::staging:
     case PageState::loading:
@@ -153,7 +154,7 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
 // From S, with the staged neighbours ahead if faults have been walking this way.
 Backend::Plan Backend::plan_take_back(const Fault &fault) {
     if (!charge(1, false)) {
-        park(fault);
+        park(fault, 1);
         return {};
     }
     ++counters_.faults;
@@ -183,16 +184,23 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
     const std::uint32_t window = stream_window(fault.page, kZeroWindow);
     const PageRun region = table_.region_run(fault.page);
     if (may_fill_region(region, window > 1)) {
-        charge(kRegionPages, false);
-        ++counters_.faults;
-        ++counters_.faults_untouched;
-        for (PageIndex page = region.first; page < region.end(); page = page.next())
-            table_.set_state(page, PageState::filling);
-        stream_served(fault.page, region.end());
-        return {Step::region_fill, region};
+        Plan plan{Step::region_fill, region};
+        if (take_spare(plan.spare) || charge(kRegionPages, false)) {
+            ++counters_.faults;
+            ++counters_.faults_untouched;
+            for (PageIndex page = region.first; page < region.end(); page = page.next())
+                table_.set_state(page, PageState::filling);
+            stream_served(fault.page, region.end());
+            expect_regions();
+            return plan;
+        }
+        if (Clock::now() - fault.since < kRegionWait) { // worth a wait: 511 faults less
+            park(fault, kRegionPages);
+            return {};
+        }
     }
     if (!charge(1, false)) {
-        park(fault);
+        park(fault, 1);
         return {};
     }
     ++counters_.faults;
@@ -214,8 +222,8 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
     if (region.count != kRegionPages || table_.region_of(region.first).resident != 0 ||
         !memory_->huge_aligned())
         return false;
-    const std::uint32_t spare = stream ? reserve_low_ / 2 : limit_pages_ / 4;
-    if (free_pages() < kRegionPages + spare)
+    if (limit_pages_ < 16 * kRegionPages ||
+        (!stream && free_pages() < kRegionPages + limit_pages_ / 4))
         return false;
     for (PageIndex page = region.first; page < region.end(); page = page.next())
         if (const PageState state = table_[page].state;
@@ -225,12 +233,18 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
 }
 
 // A huge page of zeros takes the place of an empty region, page table and all.
-void Backend::fill_region(PageRun region, Frame &frame) {
-    if (frame.fill() == 0 && memory_->drop_guest(region) == 0)
-        move_in(region, frame.data());
-    else
+void Backend::fill_region(PageRun region, PageRun spare, Frame &frame) {
+    TIDEMARK_CHECK(memory_->drop_guest(region) == 0);
+    if (spare.count != 0) {
+        std::byte *const bytes = memory_->shadow(spare.first);
+        std::memset(bytes, 0, bytes_of(spare.count));
+        move_in(region, bytes, spare);
+    } else if (frame.fill() == 0) {
+        move_in(region, frame.data(), {});
+        frame.drop(); // empty already unless something kept a page from moving
+    } else {
         map_in(region, nullptr);
-    frame.drop(); // empty already unless something kept a page from moving
+    }
 }
 
 bool Backend::add_load(PageIndex page, Loader &loader) {
@@ -241,14 +255,37 @@ bool Backend::add_load(PageIndex page, Loader &loader) {
     return loader.items.size() < Loader::kPages;
 }
 
+Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
+    const std::uint32_t window = config_.prefetch ? stream_window(fault.page, kLoadWindow) : 1;
+    if (window == kLoadWindow) {
+        // A guest that has caught up waits for the whole region, and the next ones are under way.
+        const PageRun region = table_.region_run(fault.page);
+        const bool early = fault.page.value - region.first.value < kRegionPages / 8;
+        request_ahead(early ? region.first : region.end());
+        if (table_[fault.page].state == PageState::loading) {
+            ++counters_.faults;
+            ++counters_.faults_stored;
+            table_[fault.page].set(page_flags::wanted);
+            waiting_.push_back(fault);
+            stream_served(fault.page, region.end());
+            return {};
+        }
+    }
+    if (!charge(1, false)) {
+        park(fault, 1);
+        return {};
+    }
+    ++counters_.faults;
+    ++counters_.faults_stored;
+    plan_load(fault, loader, window);
+    return {Step::load, {fault.page, 1}};
+}
+
 // The demanded page, and in a stream what lies ahead of it. Pages that need no read (resident, zero)
 // inside the window are stepped over: they do not end a stream.
-void Backend::plan_load(const Fault &fault, Loader &loader) {
+void Backend::plan_load(const Fault &fault, Loader &loader, std::uint32_t window) {
     loader.items.clear();
     add_load(fault.page, loader);
-    const std::uint32_t window = config_.prefetch ? stream_window(fault.page, kLoadWindow) : 1;
-    if (window == kLoadWindow)
-        request_ahead(table_.region_run(fault.page).end());
     PageIndex ahead = fault.page.next();
     for (; ahead.value < pages_ && ahead.value - fault.page.value < window; ahead = ahead.next()) {
         if (table_[ahead].state != PageState::stored)
@@ -262,11 +299,20 @@ void Backend::plan_load(const Fault &fault, Loader &loader) {
     stream_served(fault.page, ahead);
 }
 
-void Backend::park(const Fault &fault) {
+void Backend::park(Fault fault, std::uint32_t need) {
     ++counters_.faults_parked;
+    fault.need = need;
     parked_.push_back(fault);
     work_.notify_one();
     parked_work_.notify_one();
+}
+
+// The oldest one there is DRAM for. Whoever waits for much DRAM for long gets by with less.
+std::deque<Fault>::iterator Backend::next_parked() {
+    const auto now = Clock::now();
+    return std::find_if(parked_.begin(), parked_.end(), [&](const Fault &fault) {
+        return free_pages() >= (now - fault.since < kRegionWait ? fault.need : 1);
+    });
 }
 
 // Reads loader.items (all in state loading, all charged) and maps what came back good. With a fault,
@@ -337,20 +383,26 @@ void Backend::map_in(PageRun run, const std::byte *bytes) {
     }
 }
 
-// The same by moving the pages of a frame, of which those are left that were not needed.
-void Backend::move_in(PageRun run, std::byte *frame) {
+// The same by moving the pages of a frame, or of S if that is where bytes are. Empties it.
+void Backend::move_in(PageRun run, std::byte *bytes, PageRun spare) {
+    const PageRun from = spare;
     while (run.count != 0) {
-        const RunResult result = memory_->move_in(run, frame);
+        const RunResult result = spare.count != 0 ? memory_->move_shadow_in(run, spare.first)
+                                                  : memory_->move_in(run, bytes);
         if (result.error == EBUSY || result.error == EINVAL || result.error == ENOENT) {
             // Pinned, or not to be moved: the bytes are there all the same.
             run = {run.first.next(result.done), run.count - result.done};
-            map_in(run, frame + result.done * kPageSize);
-            return;
+            map_in(run, bytes + result.done * kPageSize);
+            break;
         }
         const std::uint32_t settled = settle_mapping(run, result);
         run = {run.first.next(settled), run.count - settled};
-        frame += settled * kPageSize;
+        bytes += settled * kPageSize;
+        spare.first = spare.first.next(settled);
     }
+    // What was copied or not needed has been left behind.
+    if (from.count != 0)
+        TIDEMARK_CHECK(memory_->drop_shadow({&from, 1}) == 0);
 }
 
 // What is to be done about the errors of mapping. Returns how many pages of run need no more work.

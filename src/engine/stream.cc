@@ -26,9 +26,9 @@ namespace tidemark {
 
 namespace {
 constexpr std::uint32_t kFirstWindow = 2;
-constexpr std::size_t kAheadQueueMost = 16;       // regions asked for and not begun
 constexpr std::uint32_t kWorthReading = 32;       // stored pages that make a region worth a read
 constexpr std::uint32_t kGapRead = 16;            // pages not needed that are read along
+constexpr std::uint32_t kSparesMost = 4;
 constexpr auto kUnused = std::chrono::milliseconds(500);
 constexpr auto kIdle = std::chrono::milliseconds(100);
 } // namespace
@@ -59,15 +59,43 @@ void Backend::request_ahead(PageIndex from) {
     const std::size_t depth =
         std::min<std::size_t>(arrivals_.size(), limit_pages_ / 16 / kRegionPages);
     for (std::size_t k = 0; k < depth && from.value < pages_; ++k) {
-        const bool known =
-            find_arrival(from) != nullptr ||
-            std::find(ahead_queue_.begin(), ahead_queue_.end(), from) != ahead_queue_.end();
-        if (!known && ahead_queue_.size() < kAheadQueueMost) {
-            ahead_queue_.push_back(from);
-            ahead_work_.notify_one();
-        }
+        if (find_arrival(from) == nullptr)
+            plan_ahead(table_.region_run(from));
         from = from.next(kRegionPages);
     }
+}
+
+// Takes the region's pages into transit for the ahead thread, if that is worth it and there is room.
+bool Backend::plan_ahead(PageRun region) {
+    std::uint32_t stored = 0, zero = 0;
+    for (PageIndex page = region.first; page < region.end(); page = page.next()) {
+        const PageState state = table_[page].state;
+        stored += state == PageState::stored ? 1 : 0;
+        zero += state == PageState::zero || state == PageState::untouched ? 1 : 0;
+    }
+    Arrival *const arrival = idle_arrival();
+    if (stopping_ || stored < kWorthReading || arrival == nullptr)
+        return false;
+    // Few zero pages among the others are taken along, for the sake of a huge page.
+    const bool whole = stored + zero == kRegionPages && zero <= kRegionPages / 8 &&
+                       memory_->huge_aligned();
+    arrival->charged = kRegionPages + (whole ? 0 : stored);
+    arrival->spare = {};
+    const std::uint32_t have = take_spare(arrival->spare) ? kRegionPages : 0;
+    if (!charge(arrival->charged - have, true)) {
+        if (have != 0)
+            give_spare(arrival->spare);
+        return false; // DRAM is short: later faults will ask again
+    }
+    expect_regions();
+    arrival->phase = Arrival::Phase::reading;
+    arrival->region = region;
+    arrival->whole = whole;
+    arrival->turn = ++ahead_turn_;
+    take_arrival_pages(*arrival);
+    ahead_queue_.push_back(arrival);
+    ahead_work_.notify_one();
+    return true;
 }
 
 Backend::Arrival *Backend::find_arrival(PageIndex page) {
@@ -80,7 +108,12 @@ Backend::Arrival *Backend::find_arrival(PageIndex page) {
 
 void Backend::ahead_main() {
     for (;;) {
-        while (Arrival *arrival = plan_ahead())
+        std::deque<Arrival *> planned;
+        {
+            MutexLock lock(mutex_);
+            planned.swap(ahead_queue_);
+        }
+        for (Arrival *arrival : planned)
             start_ahead(*arrival);
         Arrival *oldest = nullptr;
         for (const auto &arrival : arrivals_)
@@ -105,43 +138,6 @@ void Backend::ahead_main() {
         }
         release_unused();
     }
-}
-
-// The next region that is worth it and has room, its pages taken into transit.
-Backend::Arrival *Backend::plan_ahead() {
-    MutexLock lock(mutex_);
-    while (!ahead_queue_.empty() && !stopping_) {
-        const PageRun region = table_.region_run(ahead_queue_.front());
-        std::uint32_t stored = 0, zero = 0;
-        for (PageIndex page = region.first; page < region.end(); page = page.next()) {
-            const PageState state = table_[page].state;
-            stored += state == PageState::stored ? 1 : 0;
-            zero += state == PageState::zero || state == PageState::untouched ? 1 : 0;
-        }
-        if (stored < kWorthReading || find_arrival(region.first) != nullptr) {
-            ahead_queue_.pop_front();
-            continue;
-        }
-        Arrival *const arrival = idle_arrival();
-        // Few zero pages among the others are taken along, for the sake of a huge page.
-        const bool whole = stored + zero == kRegionPages && zero <= kRegionPages / 8 &&
-                           memory_->huge_aligned();
-        const std::uint32_t need = kRegionPages + (whole ? 0 : stored);
-        if (arrival == nullptr || !charge(need, true)) {
-            // The guest is faster than we are, or DRAM is short: faults will ask again.
-            ahead_queue_.clear();
-            return nullptr;
-        }
-        ahead_queue_.pop_front();
-        arrival->phase = Arrival::Phase::reading;
-        arrival->region = region;
-        arrival->whole = whole;
-        arrival->charged = need;
-        arrival->turn = ++ahead_turn_;
-        take_arrival_pages(*arrival);
-        return arrival;
-    }
-    return nullptr;
 }
 
 Backend::Arrival *Backend::idle_arrival() {
@@ -175,7 +171,9 @@ void Backend::take_arrival_pages(Arrival &arrival) {
 void Backend::start_ahead(Arrival &arrival) {
     arrival.requests.clear();
     arrival.requests.reserve(arrival.items.size());
-    const bool memory = arrival.frame->fill() == 0;
+    arrival.bytes = arrival.spare.count != 0 ? memory_->shadow(arrival.spare.first)
+                                             : arrival.frame->data();
+    const bool memory = arrival.spare.count != 0 || arrival.frame->fill() == 0;
     for (std::size_t first = 0; memory && first < arrival.items.size();) {
         std::size_t end = first + 1;
         while (end < arrival.items.size()) {
@@ -211,7 +209,7 @@ void Backend::start_ahead(Arrival &arrival) {
 }
 
 std::byte *Backend::arrival_bytes(const Arrival &arrival, PageIndex page) {
-    return arrival.frame->data() + bytes_of(page.value - arrival.region.first.value);
+    return arrival.bytes + bytes_of(page.value - arrival.region.first.value);
 }
 
 std::size_t Backend::tier_of_request(const Arrival &arrival, const IoRequest &request) {
@@ -254,7 +252,7 @@ void Backend::verify_arrival(Arrival &arrival) {
         zeros.reset(item.page.value - arrival.region.first.value);
     for (std::uint32_t i = 0; i < kRegionPages; ++i)
         if (zeros.test(i))
-            std::memset(arrival.frame->data() + bytes_of(i), 0, kPageSize);
+            std::memset(arrival.bytes + bytes_of(i), 0, kPageSize);
 }
 
 // All is in: the pages wait for their first access, or are mapped if that has come already.
@@ -302,19 +300,20 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
     const bool whole = arrival.whole && arrival.pages.all() &&
                        memory_->drop_guest(arrival.region) == 0; // its empty page table
     if (whole)
-        move_in(arrival.region, arrival.frame->data());
+        move_in(arrival.region, arrival.bytes, arrival.spare);
     for (std::uint32_t i = 0; !whole && i < arrival.region.count;) {
         std::uint32_t end = i;
         while (end < arrival.region.count && arrival.pages.test(end))
             ++end;
         const PageRun run{arrival.region.first.next(i), end - i};
         if (run.count != 0)
-            map_in(run, arrival.frame->data() + bytes_of(i));
+            map_in(run, arrival.bytes + bytes_of(i));
         i = std::max(end, i + 1);
     }
     if (fault != nullptr)
         count_latency(*fault);
-    arrival.frame->drop();
+    if (arrival.spare.count == 0)
+        arrival.frame->drop();
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
     for (std::uint32_t i = 0; i < arrival.region.count; ++i) {
@@ -326,11 +325,54 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
     }
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
     counters_.readahead_used += landed;
-    if (whole)
+    if (whole) {
         table_.region_of(arrival.region.first).huge = true;
+        spare_moved(arrival.spare);
+    } else if (arrival.spare.count != 0) {
+        give_spare(arrival.spare);
+        arrival.charged -= kRegionPages;
+    }
     uncharge(arrival.charged - landed);
     arrival.phase = Arrival::Phase::idle;
     request_ahead(arrival.region.end());
+}
+
+// The kernel clears a page before it gives it to us. What eviction has just emptied saves that.
+bool Backend::take_spare(PageRun &spare) {
+    if (spares_.empty())
+        return false;
+    spare = spares_.back();
+    spares_.pop_back();
+    return true;
+}
+
+bool Backend::keep_spare(PageRun spare) {
+    const std::uint32_t most = std::min(kSparesMost, limit_pages_ / 64 / kRegionPages);
+    if (!regions_expected_ || spares_.size() >= most || free_pages() == 0)
+        return false;
+    spares_.push_back(spare);
+    return true;
+}
+
+void Backend::give_spare(PageRun spare) {
+    if (!keep_spare(spare))
+        add_stale(spare);
+}
+
+// Its huge page has become one of R, and its charge with it.
+void Backend::spare_moved(PageRun spare) {
+    for (PageIndex page = spare.first; page < spare.end(); page = page.next())
+        table_[page].clear(page_flags::shadow_stale);
+    if (spare.count != 0)
+        table_.region_of(spare.first).shadow_huge = false;
+    if (transit_waiters_ != 0)
+        transit_done_.notify_all();
+}
+
+void Backend::drop_spares() {
+    for (const PageRun spare : spares_)
+        add_stale(spare);
+    spares_.clear();
 }
 
 // What nobody came for gives its DRAM back; the copies on the tiers are as good as before.
@@ -349,8 +391,13 @@ void Backend::release_unused() {
                            now);
             }
         }
-        arrival->frame->drop();
+        if (arrival->spare.count == 0)
+            arrival->frame->drop();
         MutexLock lock(mutex_);
+        if (arrival->spare.count != 0) {
+            give_spare(arrival->spare);
+            arrival->charged -= kRegionPages;
+        }
         uncharge(arrival->charged);
         arrival->phase = Arrival::Phase::idle;
     }
