@@ -22,6 +22,8 @@ from swapfile import SwapError  # noqa: E402
 
 LEVELS = {"process": "process_level", "guest": "guest_level"}
 DEFAULT_SIDES = ["tidemark", "swap", "file", "ram"]
+# What a level does of a quick run, unless the command line says more; the guests take long to boot.
+QUICK_ONLY = {"guest": {"rounds": 1, "dram": [50], "sides": ["tidemark", "swap", "ram"]}}
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -44,7 +46,7 @@ def parse():
     parser.add_argument("--level", type=words, default=None, metavar="process,guest",
                         help="without it, both; the guest level only if it is there")
     parser.add_argument("--rounds", type=int, help="of each side; normally 5, quick 2")
-    parser.add_argument("--sides", type=words, default=DEFAULT_SIDES, metavar="NAME,...",
+    parser.add_argument("--sides", type=words, metavar="NAME,...",
                         help="of tidemark, swap, file, ram, zram; normally all but zram")
     parser.add_argument("--dram", type=shares, metavar="PERCENT,...",
                         help="DRAM as a share of the footprint; normally 100,75,50,25, quick 100,50; "
@@ -75,7 +77,7 @@ def load_levels(asked):
 
 
 def options_of(asked):
-    return Options(quick=asked.quick, sides=asked.sides, workloads=asked.workloads,
+    return Options(quick=asked.quick, sides=asked.sides or DEFAULT_SIDES, workloads=asked.workloads,
                    directory=asked.dir.resolve(), out=asked.out.resolve(), build=asked.build.resolve(),
                    footprint=asked.footprint * MIB if asked.footprint else None, policy=asked.policy,
                    seed=asked.seed, dram=asked.dram or ([100, 50] if asked.quick else [100, 75, 50, 25]))
@@ -84,8 +86,9 @@ def options_of(asked):
 class Bench:
     """One run of the benchmark. Whatever was measured before it is interrupted is in the report."""
 
-    def __init__(self, options, levels, rounds):
+    def __init__(self, options, levels, rounds, asked):
         self.options = options
+        self.asked = asked
         self.levels = levels
         self.rounds = rounds
         self.progress = Progress(sys.stderr)
@@ -103,7 +106,7 @@ class Bench:
         except (LevelError, CgroupError, SwapError) as problem:
             self.failures.append(f"{what}: {problem}")
             self.progress.clear()
-            print(f"{what}: {problem}", file=sys.stderr)
+            print(report.first_line(f"{what}: {problem}"), file=sys.stderr)
             return None
 
     def keep(self, measurement):
@@ -125,11 +128,33 @@ class Bench:
 
     def sides_in(self, name, percent, number):
         """Each round starts with another side, so that none always runs after the same one."""
-        sides = [side for side in self.levels[name].SIDES if side in self.options.sides]
+        sides = [side for side in self.levels[name].SIDES
+                 if side in self.options.sides and self.has(name, "sides", side)]
         if percent >= UNLIMITED:
             sides = [side for side in sides if side in ("tidemark", "ram")]
         turn = number % len(sides) if sides else 0
         return sides[turn:] + sides[:turn]
+
+    def has(self, name, what, value):
+        """False for what a quick run leaves out at this level. What was asked for is never left out."""
+        if not self.options.quick or getattr(self.asked, what):
+            return True
+        only = QUICK_ONLY.get(name, {}).get(what)
+        return only is None or (value < only if what == "rounds" else value in only)
+
+    def run_level(self, name, number):
+        if not self.has(name, "rounds", number):
+            return
+        for percent in self.options.dram:
+            if self.has(name, "dram", percent):
+                for side in self.sides_in(name, percent, number):
+                    self.run_side(name, side, percent)
+
+    def measure_floors(self):
+        self.progress("floors")
+        floor = self.attempt("floors", lambda: floors.measure(self.options))
+        if floor:
+            self.floors.append(floor)
 
     def run(self):
         self.options.progress = self.progress
@@ -139,14 +164,10 @@ class Bench:
         for number in range(self.rounds):
             self.options.round = number
             self.progress.prefix = f"round {number + 1}/{self.rounds}: "
-            self.progress("floors")
-            floor = self.attempt("floors", lambda: floors.measure(self.options))
-            if floor:
-                self.floors.append(floor)
+            if number == 0 or not self.options.quick:
+                self.measure_floors()
             for name in self.levels:
-                for percent in self.options.dram:
-                    for side in self.sides_in(name, percent, number):
-                        self.run_side(name, side, percent)
+                self.run_level(name, number)
 
     def results(self):
         rows = summarize(self.measurements)
@@ -177,7 +198,7 @@ def main():
     options = options_of(asked)
     options.directory.mkdir(parents=True, exist_ok=True)
     rounds = asked.rounds or (2 if asked.quick else 5)
-    bench = Bench(options, load_levels(asked.level), rounds)
+    bench = Bench(options, load_levels(asked.level), rounds, asked)
     try:
         bench.run()
     except KeyboardInterrupt as interrupt:

@@ -20,10 +20,10 @@ WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "hot", "idle", "uniform-rm
 ENGINE_WORKLOADS = ["fault-kinds", "clean-pass"]
 # A side that thrashes is cut off here (a mapped file can take a hundred times the others' time); its
 # mean is still one of what it did, and the report says that it was cut.
-FULL = {"footprint": 1024 * MIB, "max_seconds": 60, "idle": 3, "run_seconds": 900,
+FULL = {"footprint": 1024 * MIB, "max_seconds": 15, "idle": 3, "run_seconds": 900,
         "ops": {"uniform-rmw": 30000, "noisy-rmw": 30000, "zipf-rmw": 200000, "threads": 30000, "hot": 2000000,
                 "fault-kinds": 5000}}
-QUICK = {"footprint": 256 * MIB, "max_seconds": 2, "idle": 1, "run_seconds": 120,
+QUICK = {"footprint": 256 * MIB, "max_seconds": 1, "idle": 1, "run_seconds": 120,
          "ops": {"uniform-rmw": 10000, "noisy-rmw": 10000, "zipf-rmw": 50000, "threads": 10000, "hot": 500000,
                  "fault-kinds": 2000}}
 # Where nothing waits for a disk, so many operations are over before the clock can tell anything.

@@ -4,7 +4,7 @@ import json
 
 import plot
 from levels import MIB
-from summary import NOT_COMPARED, RIVALS, loses, spread
+from summary import NO_ACCESSES, NOT_COMPARED, RIVALS, loses, spread
 
 SIDE_ORDER = ["tidemark", "swap", "file", "zram", "ram"]
 
@@ -79,7 +79,7 @@ def latency_table(mine, sides):
     rivals = [side for side in sides if side in RIVALS][:1]
     lines = []
     for row in mine:
-        if row["workload"] == "idle":
+        if row["workload"] in NO_ACCESSES:
             continue
         line = [row["workload"]]
         for side in sides:
@@ -202,9 +202,14 @@ def text(results):
     out.append("Tidemark is slower in: " + "; ".join(lost) if lost else
                "Tidemark is not slower than a rival anywhere in this run." if compared else
                "This run did not compare Tidemark with a rival.")
-    out += [f"FAILED: {failure}" for failure in results["failures"]]
+    out += [f"FAILED: {first_line(failure)}" for failure in results["failures"]]
     out.append(verified_line(results))
     return "\n".join(line for line in out if line is not None)
+
+
+def first_line(sentence):
+    """A process that failed may have said much; results.json has all of it."""
+    return sentence.strip().splitlines()[0][:300]
 
 
 def verified_line(results):

@@ -6,9 +6,11 @@ from levels import WORKLOADS
 
 # What a workload is judged by. A pass is as long as all of it takes, checks included; random accesses
 # by what the accesses took; idle by the CPU it burnt, in percent of one.
-TIME_UNITS = {"idle": "% of a CPU"}
+TIME_UNITS = {"idle": "% of a CPU", "boot": "s"}
 # What is below it when nothing happens is the measuring itself.
 IDLE_NOISE = 1.0
+# Nothing that is done again and again, so there are no latencies.
+NO_ACCESSES = ("idle", "boot")
 # They look into the engine or end a run; other sides have nothing to show beside them.
 NOT_COMPARED = ("fault-kinds", "clean-pass", "final-check", "final-verify")
 BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw")
@@ -23,6 +25,8 @@ def time_of(one):
         return 100 * one["cpu_seconds"] / one["seconds"]
     if not one["ops"]:
         return None
+    if one["workload"] == "boot":
+        return one["seconds"]
     if one["workload"] in BY_ACCESS:
         return one["mean_us"]
     return one["seconds"] * 1e6 / one["ops"]
