@@ -91,7 +91,7 @@ class Backend {
     // 2 MiB that were read before the guest came to them; see stream.cc.
     struct Arrival {
         enum class Phase : std::uint8_t {
-            idle,    // no region, no memory. -> reading
+            idle,    // no region. -> reading
             reading, // begun or waiting to be by the ahead thread, verified by it. -> ready, landing
             ready,   // its pages wait, in state arrived. -> landing
             landing, // whoever set it maps the pages, or drops them. -> idle
@@ -104,6 +104,7 @@ class Backend {
         std::bitset<kRegionPages> pages;  // that the frame has for R
         PageRun spare;                    // of S, where the bytes are; count 0: they are in frame
         std::unique_ptr<Frame> frame;
+        bool frame_filled = false;        // frame has its memory, which is charged
         // The ahead thread's until phase ready:
         std::byte *bytes = nullptr;       // of region
         std::vector<LoadItem> items;      // the pages being read,
@@ -224,7 +225,9 @@ class Backend {
     void settle_arrival(Arrival &arrival);
     Plan plan_landing(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     void land_arrival(Arrival &arrival, const Fault *fault);
+    void end_arrival(Arrival &arrival, std::uint32_t landed, bool moved) TIDEMARK_REQUIRES(mutex_);
     void release_unused();
+    void forget_arrival(const Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
     static std::byte *arrival_bytes(const Arrival &arrival, PageIndex page);
     static std::size_t tier_of_request(const Arrival &arrival, const IoRequest &request);
 

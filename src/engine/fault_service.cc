@@ -22,6 +22,7 @@ namespace tidemark {
 namespace {
 constexpr std::uint32_t kZeroWindow = 16;
 constexpr std::uint32_t kLoadWindow = Loader::kPages;
+constexpr int kBusyAttempts = 8;
 constexpr auto kRegionWait = std::chrono::milliseconds(20); // for 2 MiB of DRAM, before less will do
 } // namespace
 
@@ -386,9 +387,13 @@ void Backend::map_in(PageRun run, const std::byte *bytes) {
 // The same by moving the pages of a frame, or of S if that is where bytes are. Empties it.
 void Backend::move_in(PageRun run, std::byte *bytes, PageRun spare) {
     const PageRun from = spare;
-    while (run.count != 0) {
+    for (int busy = 0; run.count != 0;) {
         const RunResult result = spare.count != 0 ? memory_->move_shadow_in(run, spare.first)
                                                   : memory_->move_in(run, bytes);
+        if (result.error == EBUSY && result.done == 0 && ++busy < kBusyAttempts) {
+            std::this_thread::yield(); // the kernel lets go of what it has just read into
+            continue;
+        }
         if (result.error == EBUSY || result.error == EINVAL || result.error == ENOENT) {
             // Pinned, or not to be moved: the bytes are there all the same.
             run = {run.first.next(result.done), run.count - result.done};

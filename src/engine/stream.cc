@@ -12,8 +12,8 @@
 // Invariants
 //  - A page of an Arrival that is being read is `loading` (or `filling`: it holds zeros); in phase ready
 //    it is `arrived`; in phase landing `filling` or `loading`. No two arrivals have the same region.
-//  - The frame of an idle arrival is empty and not charged. Every other one is charged with the frame,
-//    and with as many pages again as it would copy if it can't be moved in one piece.
+//  - An arrival is charged with the 2 MiB its bytes are in, and with as many pages again as it would
+//    copy if it can't be moved in one piece. An idle one keeps the former only if frame_filled.
 //  - Nothing is mapped before the guest comes to the region: that first fault tells how far it is, and
 //    costs one UFFDIO_MOVE of a huge page.
 #include "engine/backend.h"
@@ -29,7 +29,7 @@ constexpr std::uint32_t kFirstWindow = 2;
 constexpr std::uint32_t kWorthReading = 32;       // stored pages that make a region worth a read
 constexpr std::uint32_t kGapRead = 16;            // pages not needed that are read along
 constexpr std::uint32_t kSparesMost = 4;
-constexpr auto kUnused = std::chrono::milliseconds(500);
+constexpr auto kUnused = std::chrono::milliseconds(300);
 constexpr auto kIdle = std::chrono::milliseconds(100);
 } // namespace
 
@@ -81,12 +81,13 @@ bool Backend::plan_ahead(PageRun region) {
                        memory_->huge_aligned();
     arrival->charged = kRegionPages + (whole ? 0 : stored);
     arrival->spare = {};
-    const std::uint32_t have = take_spare(arrival->spare) ? kRegionPages : 0;
-    if (!charge(arrival->charged - have, true)) {
-        if (have != 0)
+    const bool have = arrival->frame_filled || take_spare(arrival->spare);
+    if (!charge(arrival->charged - (have ? kRegionPages : 0), true)) {
+        if (arrival->spare.count != 0)
             give_spare(arrival->spare);
         return false; // DRAM is short: later faults will ask again
     }
+    arrival->frame_filled = arrival->spare.count == 0;
     expect_regions();
     arrival->phase = Arrival::Phase::reading;
     arrival->region = region;
@@ -140,11 +141,13 @@ void Backend::ahead_main() {
     }
 }
 
+// One whose frame has memory, if there is one.
 Backend::Arrival *Backend::idle_arrival() {
+    Arrival *idle = nullptr;
     for (const auto &arrival : arrivals_)
-        if (arrival->phase == Arrival::Phase::idle)
-            return arrival.get();
-    return nullptr;
+        if (arrival->phase == Arrival::Phase::idle && (idle == nullptr || arrival->frame_filled))
+            idle = arrival.get();
+    return idle;
 }
 
 void Backend::take_arrival_pages(Arrival &arrival) {
@@ -312,8 +315,6 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
     }
     if (fault != nullptr)
         count_latency(*fault);
-    if (arrival.spare.count == 0)
-        arrival.frame->drop();
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
     for (std::uint32_t i = 0; i < arrival.region.count; ++i) {
@@ -325,15 +326,9 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
     }
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
     counters_.readahead_used += landed;
-    if (whole) {
+    if (whole)
         table_.region_of(arrival.region.first).huge = true;
-        spare_moved(arrival.spare);
-    } else if (arrival.spare.count != 0) {
-        give_spare(arrival.spare);
-        arrival.charged -= kRegionPages;
-    }
-    uncharge(arrival.charged - landed);
-    arrival.phase = Arrival::Phase::idle;
+    end_arrival(arrival, landed, whole);
     request_ahead(arrival.region.end());
 }
 
@@ -375,31 +370,54 @@ void Backend::drop_spares() {
     spares_.clear();
 }
 
-// What nobody came for gives its DRAM back; the copies on the tiers are as good as before.
+// Settles the charge: `landed` pages are the guest's now. If they were not moved but copied, the 2 MiB
+// they were copied from are left, charged: in S as a spare, in the frame for the next arrival.
+void Backend::end_arrival(Arrival &arrival, std::uint32_t landed, bool moved) {
+    const std::uint32_t used = landed + (moved ? 0 : kRegionPages);
+    if (arrival.charged >= used)
+        uncharge(arrival.charged - used);
+    else
+        charged_ += used - arrival.charged; // was to be moved whole, but a page has gone since
+    if (moved) {
+        spare_moved(arrival.spare);
+        arrival.frame_filled = false;
+    } else if (arrival.spare.count != 0) {
+        give_spare(arrival.spare);
+    }
+    arrival.phase = Arrival::Phase::idle;
+    arrival.since = Clock::now();
+}
+
+// What nobody came for goes back to its tier, which has it still; memory that nothing is read into any
+// more goes back to the kernel.
 void Backend::release_unused() {
     for (const auto &arrival : arrivals_) {
         {
             MutexLock lock(mutex_);
-            if (arrival->phase != Arrival::Phase::ready || Clock::now() - arrival->since < kUnused)
+            const bool old = Clock::now() - arrival->since > kUnused;
+            if (old && arrival->phase == Arrival::Phase::ready) {
+                forget_arrival(*arrival);
+                end_arrival(*arrival, 0, false);
                 continue;
-            arrival->phase = Arrival::Phase::landing;
-            const std::uint16_t now = coarse_now();
-            for (std::uint32_t i = 0; i < arrival->region.count; ++i) {
-                const PageIndex page = arrival->region.first.next(i);
-                if (table_[page].state == PageState::arrived)
-                    finish(page, table_[page].slot.valid() ? PageState::stored : PageState::zero,
-                           now);
             }
+            if (!old || arrival->phase != Arrival::Phase::idle || !arrival->frame_filled)
+                continue;
+            arrival->phase = Arrival::Phase::landing; // nobody else's meanwhile
         }
-        if (arrival->spare.count == 0)
-            arrival->frame->drop();
+        arrival->frame->drop();
         MutexLock lock(mutex_);
-        if (arrival->spare.count != 0) {
-            give_spare(arrival->spare);
-            arrival->charged -= kRegionPages;
-        }
-        uncharge(arrival->charged);
+        uncharge(kRegionPages);
+        arrival->frame_filled = false;
         arrival->phase = Arrival::Phase::idle;
+    }
+}
+
+void Backend::forget_arrival(const Arrival &arrival) {
+    const std::uint16_t now = coarse_now();
+    for (std::uint32_t i = 0; i < arrival.region.count; ++i) {
+        const PageIndex page = arrival.region.first.next(i);
+        if (table_[page].state == PageState::arrived)
+            finish(page, table_[page].slot.valid() ? PageState::stored : PageState::zero, now);
     }
 }
 
