@@ -40,8 +40,7 @@ bool visits_all(const std::string &name) {
 unsigned threads_in(const std::string &name) {
     const std::string prefix = "threads-";
     if (name.rfind(prefix, 0) != 0 || name.size() > prefix.size() + 2 ||
-        !std::all_of(name.begin() + prefix.size(), name.end(),
-                     [](char c) { return c >= '0' && c <= '9'; }))
+        name.find_first_not_of("0123456789", prefix.size()) != std::string::npos)
         return 0;
     const int count = std::atoi(name.c_str() + prefix.size());
     return count >= 1 && count <= static_cast<int>(kThreadsMost) ? static_cast<unsigned>(count) : 0;
