@@ -68,7 +68,7 @@ def require_kvm():
 class Guest:
     """One QEMU. Use as a context manager: whatever happens, the process is gone afterwards."""
 
-    def __init__(self, name, arguments, folder, debugcon=True):
+    def __init__(self, name, arguments, folder, debugcon=True, before_exec=None):
         self.name = name
         self.folder = folder
         self.debug_path = folder / f"{name}.debugcon"
@@ -89,6 +89,7 @@ class Guest:
         with open(self.console_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=folder,
+                preexec_fn=before_exec,  # e.g. to join a cgroup
                 pass_fds=[theirs.fileno() for _, theirs in sockets])
         for _, theirs in sockets:
             theirs.close()

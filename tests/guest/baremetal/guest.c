@@ -15,25 +15,14 @@
  *   zero=N               every Nth page holds zeros instead of the pattern
  *   hold=1               after DONE keep the machine alive instead of leaving
  */
-#include <stddef.h>
-#include <stdint.h>
+#include "runtime.h"
 
-#define DEBUGCON_PORT 0xe9
-#define EXIT_PORT 0xf4
-#define EXIT_OK 0x10  /* QEMU's exit status becomes 33 */
-#define EXIT_BAD 0x11 /* ... 35 */
 #define TRAMPOLINE 0x8000
 #define LAPIC_ICR 0xfee00300u
 #define PAGE 4096u
 #define MIB (1024u * 1024u)
 #define MAX_CPUS 8u
 
-struct start_info {
-    uint32_t magic, version, flags, modules;
-    uint64_t module_list, command_line;
-};
-
-extern uint64_t start_info;
 extern volatile uint32_t cpus_started;
 extern const char trampoline[], trampoline_end[];
 
@@ -45,78 +34,11 @@ static struct {
 static volatile uint32_t job_ready, arrived, print_lock;
 static volatile uint64_t bad_words, barrier_round;
 
-static void out8(uint16_t port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static void pause_cpu(void)
-{
-    __asm__ volatile("pause" ::: "memory");
-}
-
-static void print(const char *text)
-{
-    for (; *text; text++) {
-        out8(DEBUGCON_PORT, (uint8_t)*text);
-    }
-}
-
-static void print_number(uint64_t value, unsigned base)
-{
-    char digits[24];
-    size_t at = sizeof digits;
-
-    digits[--at] = 0;
-    do {
-        digits[--at] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value);
-    print(digits + at);
-}
-
-/* Returns the text after "key=" when a word of the command line starts so. */
-static const char *option(const char *line, const char *key)
-{
-    for (const char *word = line; *word;) {
-        const char *a = word, *b = key;
-        while (*b && *a == *b) {
-            a++, b++;
-        }
-        if (!*b && *a == '=') {
-            return a + 1;
-        }
-        while (*word && *word != ' ') {
-            word++;
-        }
-        while (*word == ' ') {
-            word++;
-        }
-    }
-    return NULL;
-}
-
-static void option_number(const char *line, const char *key, uint64_t *value)
-{
-    const char *text = option(line, key);
-
-    if (!text) {
-        return;
-    }
-    for (*value = 0; *text >= '0' && *text <= '9'; text++) {
-        *value = *value * 10 + (uint64_t)(*text - '0');
-    }
-}
-
 static void read_job(void)
 {
-    const struct start_info *info = (const void *)start_info;
-    const char *line = (const char *)info->command_line;
+    const char *line = command_line();
     const char *order;
 
-    if (!line) {
-        return;
-    }
     option_number(line, "start", &job.start);
     option_number(line, "size", &job.size);
     option_number(line, "passes", &job.passes);
