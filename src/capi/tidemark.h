@@ -154,7 +154,7 @@ struct tidemark_stats {
     uint64_t faults_stored;    /* read from a tier on demand */
     uint64_t faults_arrived;   /* read ahead in time: no I/O, 2 MiB mapped at once */
     uint64_t faults_parked;    /* had to wait for DRAM */
-    uint64_t refaults;         /* faults on a page that had been evicted (staged + stored + arrived) */
+    uint64_t refaults; /* faults on a page that had been evicted (staged + stored + arrived) */
     uint64_t readahead_pages, readahead_used;
     uint64_t prefetch_pages;
     uint64_t evicted_pages;             /* left DRAM */

@@ -33,6 +33,7 @@ Backend::~Backend() {
         mover_work_.notify_all();
         parked_work_.notify_all();
         ahead_work_.notify_all();
+        turn_.notify_all();
         transit_done_.notify_all();
     }
     if (memory_)

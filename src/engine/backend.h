@@ -2,8 +2,8 @@
 //
 // One block of guest RAM: its page table, its DRAM budget and the threads that move its pages.
 //
-//    handler threads   read faults and serve them                        fault_service.cc
-//    parked server     serves faults that had to wait                    fault_service.cc
+//    handler threads   read faults and serve them                        handlers.cc, fault_service.cc
+//    parked server     serves faults that had to wait                    handlers.cc, fault_service.cc
 //    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc
 //    ahead thread      reads regions before the guest comes to them      stream.cc
 //    mover             demotes, promotes on request, compacts QLC        mover.cc
@@ -79,6 +79,8 @@ class Backend {
 
   private:
     static constexpr std::uint32_t kStreamWindowMost = 64;
+    // A fault waits so long for 2 MiB of DRAM, before less will do.
+    static constexpr auto kRegionWait = std::chrono::milliseconds(20);
     struct Held {
         PageIndex page;
         int error;
@@ -99,17 +101,18 @@ class Backend {
         PageRun region;
         bool whole = false; // every page of the region is in the frame
         std::uint32_t charged = 0;
+        std::size_t metadata = 0; // bytes in items and requests
         std::uint64_t turn = 0;
-        Clock::time_point since;          // of ready
-        std::bitset<kRegionPages> pages;  // that the frame has for R
-        PageRun spare;                    // of S, where the bytes are; count 0: they are in frame
+        Clock::time_point since;         // of ready
+        std::bitset<kRegionPages> pages; // that the frame has for R
+        PageRun spare;                   // of S, where the bytes are; count 0: they are in frame
         std::unique_ptr<Frame> frame;
-        bool frame_filled = false;        // frame has its memory, which is charged
+        bool frame_filled = false; // frame has its memory, which is charged
         // The ahead thread's until phase ready:
-        std::byte *bytes = nullptr;       // of region
-        std::vector<LoadItem> items;      // the pages being read,
-        std::vector<IoRequest> requests;  // in these pieces,
-        std::size_t pending = 0;          // so many of which are not finished
+        std::byte *bytes = nullptr;      // of region
+        std::vector<LoadItem> items;     // the pages being read,
+        std::vector<IoRequest> requests; // in these pieces,
+        std::size_t pending = 0;         // so many of which are not finished
     };
     enum class Step : std::uint8_t {
         none,
@@ -180,9 +183,15 @@ class Backend {
     void post(Event event) TIDEMARK_REQUIRES(mutex_);
     void deliver_events() TIDEMARK_EXCLUDES(mutex_);
 
-    // fault_service.cc
+    // handlers.cc
     void handler_main(Loader &loader, std::uint32_t number);
+    bool wait_turn(std::uint32_t number);
+    void note_turn(std::size_t faults, bool waited, std::int32_t thread_id);
     void parked_main(Loader &loader);
+    void park(Fault fault, std::uint32_t need) TIDEMARK_REQUIRES(mutex_);
+    std::deque<Fault>::iterator next_parked() TIDEMARK_REQUIRES(mutex_);
+
+    // fault_service.cc
     void serve(const Fault &fault, Loader &loader);
     Plan plan_fault(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     Plan plan_zero_fill(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
@@ -192,29 +201,29 @@ class Backend {
     void plan_load(const Fault &fault, Loader &loader, std::uint32_t window)
         TIDEMARK_REQUIRES(mutex_);
     bool add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
-    void park(Fault fault, std::uint32_t need) TIDEMARK_REQUIRES(mutex_);
-    std::deque<Fault>::iterator next_parked() TIDEMARK_REQUIRES(mutex_);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
               EnterReason others);
     void hold(PageIndex page, std::size_t tier, int error, const Fault &fault)
         TIDEMARK_REQUIRES(mutex_);
-    void fill_region(PageRun region, PageRun spare, Frame &frame);
-    void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros
-    void move_in(PageRun run, std::byte *frame, PageRun spare);
-    std::uint32_t settle_mapping(PageRun run, RunResult result);
     void count_latency(const Fault &fault);
+
+    // mapping.cc
+    void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros
+    void move_in(PageRun run, std::byte *bytes, PageRun spare);
+    std::uint32_t settle_mapping(PageRun run, RunResult result);
+    void fill_region(PageRun region, PageRun spare, Frame &frame);
+    bool take_spare(PageRun &spare) TIDEMARK_REQUIRES(mutex_);
+    bool keep_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
+    void give_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
+    void spare_moved(PageRun spare) TIDEMARK_REQUIRES(mutex_);
+    void drop_spares() TIDEMARK_REQUIRES(mutex_);
 
     // stream.cc
     std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
     void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
     void request_ahead(PageIndex from) TIDEMARK_REQUIRES(mutex_);
     bool plan_ahead(PageRun region) TIDEMARK_REQUIRES(mutex_);
-    bool take_spare(PageRun &spare) TIDEMARK_REQUIRES(mutex_);
-    bool keep_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
-    void give_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
-    void spare_moved(PageRun spare) TIDEMARK_REQUIRES(mutex_);
-    void drop_spares() TIDEMARK_REQUIRES(mutex_);
     Arrival *find_arrival(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     Arrival *idle_arrival() TIDEMARK_REQUIRES(mutex_);
     void ahead_main();
@@ -293,6 +302,7 @@ class Backend {
     LatencyHistogram latency_; // has its own atomics
 
     Mutex mutex_;
+    CondVar turn_;         // handlers that are not to read faults wait here
     CondVar work_;         // the evictor waits here
     CondVar mover_work_;   // the mover waits here
     CondVar parked_work_;  // the parked server waits here
@@ -309,7 +319,8 @@ class Backend {
     std::uint32_t reserve_low_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t reserve_high_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     bool reserve_short_ TIDEMARK_GUARDED_BY(mutex_) = false; // since the evictor last filled it up
-    bool regions_expected_ TIDEMARK_GUARDED_BY(mutex_) = false; // the reserve is for 2 MiB at a time
+    bool
+        regions_expected_ TIDEMARK_GUARDED_BY(mutex_) = false; // the reserve is for 2 MiB at a time
     Clock::time_point last_region_ TIDEMARK_GUARDED_BY(mutex_); // that was mapped or read ahead
     std::uint32_t transit_waiters_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     PageIndex hand_ TIDEMARK_GUARDED_BY(mutex_);        // eviction sweep
@@ -320,6 +331,12 @@ class Backend {
         staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
     std::vector<PageRun> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint32_t stale_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0; // in them
+    struct Turns {                                              // see handlers.cc
+        bool all = false;
+        std::uint32_t leader = 0;
+        std::uint32_t serving = 0;          // handlers at work, or waiting for a fault
+        std::uint32_t seen = 0, waited = 0; // faults since the last look
+    } turns_ TIDEMARK_GUARDED_BY(mutex_);
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);

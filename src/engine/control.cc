@@ -63,6 +63,8 @@ BackendReport Backend::report() {
     out.dram_slack = slack_bytes();
     out.metadata_bytes = table_.bytes() + staged_queue_.size() * sizeof(PageIndex) +
                          stale_shadows_.capacity() * sizeof(PageRun);
+    for (const auto &arrival : arrivals_)
+        out.metadata_bytes += sizeof(Arrival) + arrival->metadata;
     out.counters = counters_;
     out.latency = latency_.counts();
     for (const auto &tier : tiers_) {

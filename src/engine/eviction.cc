@@ -22,8 +22,8 @@ constexpr auto kRegionsOver = std::chrono::milliseconds(200); // since the last:
 } // namespace
 
 bool Backend::eviction_due() const {
-    return armed_ &&
-           (reserve_short_ || free_pages() < reserve_low_ || !parked_.empty() || stale_pages_ >= kBatch);
+    return armed_ && (reserve_short_ || free_pages() < reserve_low_ || !parked_.empty() ||
+                      stale_pages_ >= kBatch);
 }
 
 void Backend::evictor_main() {
@@ -241,7 +241,7 @@ void Backend::move_out(PageRun run) {
                 put_back(page);
             break;
         case EEXIST: // S[page] in use although the table says it is free: a page would be lost
-            TIDEMARK_CHECK(!"the shadow of a page to be staged is in use");
+            TIDEMARK_CHECK(false && "the shadow of a page to be staged is in use");
             break;
         default: // EINVAL: mlocked or protected memory can't be moved; it stays resident
             put_back(page);

@@ -10,56 +10,15 @@
 // page in transit it is left to whoever ends the transit.
 #include "engine/backend.h"
 
-#include "sys/thread.h"
-
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <thread>
 
 namespace tidemark {
 
 namespace {
 constexpr std::uint32_t kZeroWindow = 16;
 constexpr std::uint32_t kLoadWindow = Loader::kPages;
-constexpr int kBusyAttempts = 8;
-constexpr auto kRegionWait = std::chrono::milliseconds(20); // for 2 MiB of DRAM, before less will do
 } // namespace
-
-void Backend::handler_main(Loader &loader, std::uint32_t number) {
-    // A handler on the CPU of the faulting thread answers it without waking another CPU, and all of
-    // them are told of each fault. With fewer handlers than CPUs the scheduler does better.
-    if (handlers_ >= allowed_cpus())
-        pin_to_cpu(number);
-    std::array<FaultMessage, 16> messages;
-    while (const std::size_t count = memory_->read_faults(messages)) {
-        const auto now = Clock::now();
-        for (std::size_t i = 0; i < count; ++i) {
-            // Nothing of ours reads a hole of S: a page would be lost without a trace.
-            TIDEMARK_CHECK(!messages[i].in_shadow);
-            serve({messages[i].page, messages[i].thread_id, now}, loader);
-        }
-    }
-}
-
-void Backend::parked_main(Loader &loader) {
-    for (;;) {
-        Fault fault;
-        {
-            MutexLock lock(mutex_);
-            auto next = next_parked();
-            while (!stopping_ && next == parked_.end()) {
-                parked_work_.wait_for(mutex_, kRegionWait);
-                next = next_parked();
-            }
-            if (stopping_)
-                return;
-            fault = *next;
-            parked_.erase(next);
-        }
-        serve(fault, loader);
-    }
-}
 
 void Backend::serve(const Fault &fault, Loader &loader) {
     Plan plan;
@@ -233,21 +192,6 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
     return true;
 }
 
-// A huge page of zeros takes the place of an empty region, page table and all.
-void Backend::fill_region(PageRun region, PageRun spare, Frame &frame) {
-    TIDEMARK_CHECK(memory_->drop_guest(region) == 0);
-    if (spare.count != 0) {
-        std::byte *const bytes = memory_->shadow(spare.first);
-        std::memset(bytes, 0, bytes_of(spare.count));
-        move_in(region, bytes, spare);
-    } else if (frame.fill() == 0) {
-        move_in(region, frame.data(), {});
-        frame.drop(); // empty already unless something kept a page from moving
-    } else {
-        map_in(region, nullptr);
-    }
-}
-
 bool Backend::add_load(PageIndex page, Loader &loader) {
     const PageEntry &entry = table_[page];
     table_.set_state(page, PageState::loading);
@@ -298,22 +242,6 @@ void Backend::plan_load(const Fault &fault, Loader &loader, std::uint32_t window
             break;
     }
     stream_served(fault.page, ahead);
-}
-
-void Backend::park(Fault fault, std::uint32_t need) {
-    ++counters_.faults_parked;
-    fault.need = need;
-    parked_.push_back(fault);
-    work_.notify_one();
-    parked_work_.notify_one();
-}
-
-// The oldest one there is DRAM for. Whoever waits for much DRAM for long gets by with less.
-std::deque<Fault>::iterator Backend::next_parked() {
-    const auto now = Clock::now();
-    return std::find_if(parked_.begin(), parked_.end(), [&](const Fault &fault) {
-        return free_pages() >= (now - fault.since < kRegionWait ? fault.need : 1);
-    });
 }
 
 // Reads loader.items (all in state loading, all charged) and maps what came back good. With a fault,
@@ -370,67 +298,6 @@ void Backend::hold(PageIndex page, std::size_t tier, int error, const Fault &fau
     held_.push_back(std::move(held));
     finish(page, PageState::held, coarse_now());
     post({EventKind::page_held, static_cast<std::uint32_t>(tier), page, error});
-}
-
-// Maps bytes (or zeros) at run and wakes who waits. Ends only when every page is there, or R is gone.
-void Backend::map_in(PageRun run, const std::byte *bytes) {
-    while (run.count != 0) {
-        const RunResult result =
-            bytes != nullptr ? memory_->copy_in(run, bytes) : memory_->zero_in(run);
-        const std::uint32_t settled = settle_mapping(run, result);
-        run = {run.first.next(settled), run.count - settled};
-        if (bytes != nullptr)
-            bytes += settled * kPageSize;
-    }
-}
-
-// The same by moving the pages of a frame, or of S if that is where bytes are. Empties it.
-void Backend::move_in(PageRun run, std::byte *bytes, PageRun spare) {
-    const PageRun from = spare;
-    for (int busy = 0; run.count != 0;) {
-        const RunResult result = spare.count != 0 ? memory_->move_shadow_in(run, spare.first)
-                                                  : memory_->move_in(run, bytes);
-        if (result.error == EBUSY && result.done == 0 && ++busy < kBusyAttempts) {
-            std::this_thread::yield(); // the kernel lets go of what it has just read into
-            continue;
-        }
-        if (result.error == EBUSY || result.error == EINVAL || result.error == ENOENT) {
-            // Pinned, or not to be moved: the bytes are there all the same.
-            run = {run.first.next(result.done), run.count - result.done};
-            map_in(run, bytes + result.done * kPageSize);
-            break;
-        }
-        const std::uint32_t settled = settle_mapping(run, result);
-        run = {run.first.next(settled), run.count - settled};
-        bytes += settled * kPageSize;
-        spare.first = spare.first.next(settled);
-    }
-    // What was copied or not needed has been left behind.
-    if (from.count != 0)
-        TIDEMARK_CHECK(memory_->drop_shadow({&from, 1}) == 0);
-}
-
-// What is to be done about the errors of mapping. Returns how many pages of run need no more work.
-std::uint32_t Backend::settle_mapping(PageRun run, RunResult result) {
-    switch (result.error) {
-    case 0:
-        return result.done;
-    case EAGAIN: // the mapping is changing (a fork, a mprotect): once more
-        std::this_thread::yield();
-        return result.done;
-    case EEXIST: // it is there already: whoever waits must only be told
-        memory_->wake({run.first.next(result.done), 1});
-        return result.done + 1;
-    case ENOENT: // R is being unmapped: the guest is going away
-    case ESRCH:  // so is the process
-        return run.count;
-    case ENOMEM: // the host is out of memory for a moment; the guest waits, as for any host OOM
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        return result.done;
-    default:
-        TIDEMARK_CHECK(!"userfaultfd refused to map a page");
-        return run.count;
-    }
 }
 
 void Backend::count_latency(const Fault &fault) {

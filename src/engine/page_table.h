@@ -38,14 +38,14 @@ namespace tidemark {
 enum class PageState : std::uint8_t {
     untouched, // never written, or discarded: reads as zero. -> filling, resident (when arming)
     zero,      // was written, holds zeros, needs no slot. -> filling, untouched
-    filling,  // a thread maps it, peeks at it or discards it. -> resident, staged, arrived, untouched, zero
+    filling, // a thread maps it, peeks at it or discards it. -> resident, staged, arrived, untouched, zero
     resident, // mapped in R; the guest may write it at any time. -> staging, filling
     staging,  // being moved from R to S. -> staged, resident (pinned), untouched (hole)
     staged,   // in S only: out of the guest's sight, still DRAM. -> writing, filling
     writing,  // staged, and being checked, hashed and written. -> stored, zero, staged, filling
     stored,   // in a slot of a tier only. -> loading, untouched
     loading,  // being read from its slot. -> resident, arrived, stored, held
-    arrived,  // read ahead of use: verified, in DRAM, not mapped yet. -> filling, stored, zero, untouched
+    arrived, // read ahead of use: verified, in DRAM, not mapped yet. -> filling, stored, zero, untouched
     held,     // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
     poisoned, // given up; accesses get a memory error. -> filling (discard)
 };
@@ -131,7 +131,7 @@ class PageTable {
     }
 
     std::uint32_t count(PageState state) const { return counts_[static_cast<std::size_t>(state)]; }
-    std::uint64_t bytes() const { 
+    std::uint64_t bytes() const {
         return entries_.size() * (sizeof(PageEntry) + 1) + regions_.size() * sizeof(RegionEntry);
     }
 

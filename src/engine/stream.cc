@@ -26,9 +26,8 @@ namespace tidemark {
 
 namespace {
 constexpr std::uint32_t kFirstWindow = 2;
-constexpr std::uint32_t kWorthReading = 32;       // stored pages that make a region worth a read
-constexpr std::uint32_t kGapRead = 16;            // pages not needed that are read along
-constexpr std::uint32_t kSparesMost = 4;
+constexpr std::uint32_t kWorthReading = 32; // stored pages that make a region worth a read
+constexpr std::uint32_t kGapRead = 16;      // pages not needed that are read along
 constexpr auto kUnused = std::chrono::milliseconds(300);
 constexpr auto kIdle = std::chrono::milliseconds(100);
 } // namespace
@@ -77,8 +76,8 @@ bool Backend::plan_ahead(PageRun region) {
     if (stopping_ || stored < kWorthReading || arrival == nullptr)
         return false;
     // Few zero pages among the others are taken along, for the sake of a huge page.
-    const bool whole = stored + zero == kRegionPages && zero <= kRegionPages / 8 &&
-                       memory_->huge_aligned();
+    const bool whole =
+        stored + zero == kRegionPages && zero <= kRegionPages / 8 && memory_->huge_aligned();
     arrival->charged = kRegionPages + (whole ? 0 : stored);
     arrival->spare = {};
     const bool have = arrival->frame_filled || take_spare(arrival->spare);
@@ -174,8 +173,8 @@ void Backend::take_arrival_pages(Arrival &arrival) {
 void Backend::start_ahead(Arrival &arrival) {
     arrival.requests.clear();
     arrival.requests.reserve(arrival.items.size());
-    arrival.bytes = arrival.spare.count != 0 ? memory_->shadow(arrival.spare.first)
-                                             : arrival.frame->data();
+    arrival.bytes =
+        arrival.spare.count != 0 ? memory_->shadow(arrival.spare.first) : arrival.frame->data();
     const bool memory = arrival.spare.count != 0 || arrival.frame->fill() == 0;
     for (std::size_t first = 0; memory && first < arrival.items.size();) {
         std::size_t end = first + 1;
@@ -274,6 +273,8 @@ void Backend::settle_arrival(Arrival &arrival) {
             wanted = arrival.pages.test(i) &&
                      table_[arrival.region.first.next(i)].has(page_flags::wanted);
         arrival.phase = wanted ? Arrival::Phase::landing : Arrival::Phase::ready;
+        arrival.metadata = arrival.items.capacity() * sizeof(LoadItem) +
+                           arrival.requests.capacity() * (sizeof(IoRequest) + sizeof(iovec));
         arrival.since = Clock::now();
         for (std::uint32_t i = 0; i < arrival.region.count && !wanted; ++i)
             if (arrival.pages.test(i))
@@ -330,44 +331,6 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
         table_.region_of(arrival.region.first).huge = true;
     end_arrival(arrival, landed, whole);
     request_ahead(arrival.region.end());
-}
-
-// The kernel clears a page before it gives it to us. What eviction has just emptied saves that.
-bool Backend::take_spare(PageRun &spare) {
-    if (spares_.empty())
-        return false;
-    spare = spares_.back();
-    spares_.pop_back();
-    return true;
-}
-
-bool Backend::keep_spare(PageRun spare) {
-    const std::uint32_t most = std::min(kSparesMost, limit_pages_ / 64 / kRegionPages);
-    if (!regions_expected_ || spares_.size() >= most || free_pages() == 0)
-        return false;
-    spares_.push_back(spare);
-    return true;
-}
-
-void Backend::give_spare(PageRun spare) {
-    if (!keep_spare(spare))
-        add_stale(spare);
-}
-
-// Its huge page has become one of R, and its charge with it.
-void Backend::spare_moved(PageRun spare) {
-    for (PageIndex page = spare.first; page < spare.end(); page = page.next())
-        table_[page].clear(page_flags::shadow_stale);
-    if (spare.count != 0)
-        table_.region_of(spare.first).shadow_huge = false;
-    if (transit_waiters_ != 0)
-        transit_done_.notify_all();
-}
-
-void Backend::drop_spares() {
-    for (const PageRun spare : spares_)
-        add_stale(spare);
-    spares_.clear();
 }
 
 // Settles the charge: `landed` pages are the guest's now. If they were not moved but copied, the 2 MiB

@@ -85,9 +85,10 @@ bool Backend::inspect(WriteBatch &batch) {
         if (item.checksum == item.stored_checksum)
             item.outcome = WriteItem::Outcome::clean;
     }
-    const auto kept = std::stable_partition(
-        batch.items.begin(), batch.items.end(),
-        [](const WriteItem &item) { return item.outcome == WriteItem::Outcome::failed; });
+    const auto kept =
+        std::stable_partition(batch.items.begin(), batch.items.end(), [](const WriteItem &item) {
+            return item.outcome == WriteItem::Outcome::failed;
+        });
     const auto split = static_cast<std::size_t>(kept - batch.items.begin());
     const bool progress = settle(std::span(batch.items).subspan(split));
     batch.items.resize(split);

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "sys/thread.h"
 
+#include "sys/unique_fd.h"
+
 #include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -40,6 +46,31 @@ bool pin_to_cpu(unsigned n) {
         return sched_setaffinity(0, sizeof(only), only.data()) == 0; // 0: the calling thread
     }
     return false;
+}
+
+int cpu_of_thread(int thread_id) {
+    std::array<char, 64> path;
+    std::snprintf(path.data(), path.size(), "/proc/self/task/%d/stat", thread_id);
+    const UniqueFd file(open(path.data(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 1024> text;
+    const ssize_t length = file.valid() ? read(file.get(), text.data(), text.size() - 1) : -1;
+    if (length <= 0)
+        return -1;
+    text[static_cast<std::size_t>(length)] = 0;
+    // "id (name) state ...": the CPU is the 39th field; the name may hold anything, so from its end.
+    const char *at = std::strrchr(text.data(), ')');
+    for (int field = 2; at != nullptr && field < 39; ++field)
+        at = std::strchr(at + 1, ' ');
+    if (at == nullptr)
+        return -1;
+    const auto cpu = std::strtoul(at, nullptr, 10);
+    CpuSet allowed{};
+    if (read_allowed(allowed) == 0 || !CPU_ISSET_S(cpu, sizeof(allowed), allowed.data()))
+        return -1;
+    int before = 0;
+    for (std::size_t other = 0; other < cpu; ++other)
+        before += CPU_ISSET_S(other, sizeof(allowed), allowed.data()) ? 1 : 0;
+    return before;
 }
 
 } // namespace tidemark

@@ -43,5 +43,7 @@ unsigned allowed_cpus();
 // Keeps the calling thread on the n-th of them (counted round: any n names one). False where that is
 // refused, as in a sandbox that denies sched_setaffinity(): the thread then runs as before.
 bool pin_to_cpu(unsigned n);
+// Where a thread of this process last ran, in the same numbers; -1 if that can't be told.
+int cpu_of_thread(int thread_id);
 
 } // namespace tidemark

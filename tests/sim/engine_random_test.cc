@@ -127,8 +127,7 @@ void inject_errors(Machine &machine, std::mt19937_64 &random) {
     machine.memory->set_error_chance(Call::move_out, random() % 2 == 0 ? EBUSY : EAGAIN,
                                      chance(100));
     machine.memory->set_error_chance(Call::copy_in, EAGAIN, chance(100));
-    machine.memory->set_error_chance(Call::move_in, random() % 2 == 0 ? EBUSY : EAGAIN,
-                                     chance(20));
+    machine.memory->set_error_chance(Call::move_in, random() % 2 == 0 ? EBUSY : EAGAIN, chance(20));
     for (const auto &disk : machine.disks)
         disk->set_chances({.read_error = chance(40),
                            .write_error = chance(40),
