@@ -7,6 +7,7 @@ bare-metal guest under KVM (guest-kvm). By itself: guest_level.py --side swap --
 import argparse
 import contextlib
 import json
+import mmap
 import os
 import pathlib
 import subprocess
@@ -21,7 +22,7 @@ from guest_aging import Aging  # noqa: E402
 from cgroup import MemoryCgroup  # noqa: E402
 from guest_machine import (MIB, PAGE, PerfGuest, Sample, as_level_errors,  # noqa: E402
                            job_words, memory_object, ram_file)
-from guest import GUESTS, SOURCE, qemu_binary  # noqa: E402
+from guest import GUESTS, SOURCE, Watcher, qemu_binary  # noqa: E402
 from levels import (UNLIMITED, LevelError, Options, Progress,  # noqa: E402
                     clean_up_on_signals)
 from swapfile import SwapFile  # noqa: E402
@@ -41,8 +42,9 @@ WORKLOADS = {
 FULL = {"footprint": 512 * MIB, "cap_ms": 10000, "idle_ms": 3000}
 QUICK = {"footprint": 128 * MIB, "cap_ms": 2000, "idle_ms": 1000}
 # Hits are fast, so it takes many of them to tell two sides apart.
-HOT_OPS = {"tcg": 1 << 21, "kvm": 1 << 23}
+HOT_OPS = {"tcg": 1 << 21, "kvm": 1 << 22}
 UNLIMITED_TIMES = 8
+CHARGED_EVERY = 0.1  # seconds between two looks at what the cgroup is charged with
 
 
 def footprint_of(options):
@@ -147,29 +149,49 @@ def run_accelerator(accel, side, percent, options):
     dram = shares(accel, percent, options)
     size = dram["ram_bytes"]
     directory = pathlib.Path(options.directory).resolve()
-    limited = dram["dram_bytes"] is not None
     limit = dram["cgroup_limit_bytes"] if side in LIMITED else None
+    memory = memory_object(side, size, dram["dram_bytes"] or size, directory, options.policy)
+    logs = logs_of(options) / f"{accel}-{side}-{percent}-{options.round}"
+    job = job_of(accel, percent, options)
+    touch_and_give_back(size)
     with contextlib.ExitStack() as stack:
         stack.enter_context(as_level_errors())
-        if side == "zram":
-            stack.enter_context(ZramSwap(size + guest_dram.COLD_SWAP))
-        elif limited and side != "ram":
-            stack.enter_context(SwapFile(directory, guest_dram.COLD_SWAP +
-                                         (size if side == "swap" else 0)))
-        if side == "file":
-            stack.enter_context(allocated(ram_file(directory), size))
+        enter_storage(stack, side, dram, directory)
         group = stack.enter_context(MemoryCgroup(f"guest-{side}", limit))
-        memory = memory_object(side, size, dram["dram_bytes"] or size, directory, options.policy)
-        logs = logs_of(options) / f"{accel}-{side}-{percent}-{options.round}"
-        job = job_of(accel, percent, options)
         guest = stack.enter_context(PerfGuest(accel, memory, size, logs, group.join, job))
+        charged = stack.enter_context(Watcher(lambda: guest_dram.in_use(group)[0], CHARGED_EVERY))
         if side in ("swap", "zram"):
             stack.enter_context(Aging(group, guest))
-        prepared = guest_dram.page_out_own_memory if limited and side != "ram" else None
-        for one in measure(guest, side, group, job, prepared, options.progress):
-            one["extra"] = {**dram, "cgroup_limit": limit, **one["extra"]}
-            yield {"level": f"guest-{accel}", "side": side, "dram_percent": percent, **one,
-                   "round": options.round}
+
+        def prepared():
+            if dram["dram_bytes"] and side != "ram":
+                guest_dram.page_out_own_memory(guest)
+            charged.values.clear()
+
+        found = measure(guest, side, group, job, prepared, options.progress)
+        peak = charged.highest()
+    for one in found:
+        one["extra"] = {**dram, "cgroup_limit": limit, "cgroup_peak": peak, **one["extra"]}
+        yield {"level": f"guest-{accel}", "side": side, "dram_percent": percent, **one,
+               "round": options.round}
+
+
+def enter_storage(stack, side, dram, directory):
+    """What a side keeps memory on. A swap file for QEMU's own cold memory is there on every side."""
+    size = dram["ram_bytes"]
+    if side == "zram":
+        stack.enter_context(ZramSwap(size + guest_dram.COLD_SWAP))
+    elif dram["dram_bytes"] and side != "ram":
+        stack.enter_context(SwapFile(directory, guest_dram.COLD_SWAP +
+                                     (size if side == "swap" else 0)))
+    if side == "file":
+        stack.enter_context(allocated(ram_file(directory), size))
+
+
+def touch_and_give_back(size):
+    """In a virtual machine the first use of memory is the host's work: not part of any side."""
+    with mmap.mmap(-1, size) as memory:
+        memory[::PAGE] = bytes(size // PAGE)
 
 
 @contextlib.contextmanager
@@ -199,8 +221,8 @@ def measure(guest, side, group, job, prepared, progress):
     last = None
     while name := guest.wait_ready():
         progress(f"{side}: {name}")
-        if name == "fill" and prepared:
-            prepared(guest)
+        if name == "fill":
+            prepared()
         before = Sample(guest)
         guest.go()
         last = guest.result()
@@ -208,9 +230,20 @@ def measure(guest, side, group, job, prepared, progress):
         found.append(measurement(name, last, before, after, guest, group, side))
     if last["workload"] != FINAL or last["bad"] or last["ops"] != info["pages"]:
         raise LevelError(f"the last pass over all memory found wrong bytes: {guest.vm.describe()}")
+    wanted = dict(word.split("=") for word in job.split())
     for one in found:
         one["extra"]["guest"] = info
+        # A random workload that its time limit ended.
+        one["extra"]["capped"] = one["ops"] < expected_ops(one["workload"], wanted, info["pages"])
     return found[:-1]
+
+
+def expected_ops(workload, wanted, pages):
+    """How many accesses a workload has unless its time limit ends it."""
+    ops = {"strided": pages, "uniform-rmw": int(wanted["ops"]), "zipf-rmw": int(wanted["ops"]),
+           "hot": int(wanted["hot-ops"])}
+    threads = int(wanted["threads"])
+    return {**ops, "threads": ops["uniform-rmw"] // threads * threads}.get(workload, 0)
 
 
 def measurement(name, result, before, after, guest, group, side):
@@ -222,7 +255,11 @@ def measurement(name, result, before, after, guest, group, side):
              "most_us": result.get("most_ns", 0) / 1000,
              "machine_read_bytes": after.machine_bytes(before, "pgpgin"),
              "machine_written_bytes": after.machine_bytes(before, "pgpgout")}
+    extra["thread_cpu_seconds"] = {name: spent - before.threads.get(name, 0)
+                                   for name, spent in after.threads.items()}
     if after.tiered:
+        extra["evicted_pages"] = (after.tiered["counters"]["evicted-pages"] -
+                                  before.tiered["counters"]["evicted-pages"])
         extra["engine"] = engine_facts(before.tiered, after.tiered)
     return {"workload": name, "seconds": result["ns"] / 1e9, "ops": result["ops"],
             **{key: result[key.replace("_us", "_ns")] / 1000

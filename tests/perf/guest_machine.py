@@ -205,6 +205,7 @@ class Sample:
         fields = pathlib.Path(f"/proc/{guest.pid}/stat").read_text(
             encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
         self.cpu_seconds = (int(fields[11]) + int(fields[12])) / CLOCK
+        self.threads = thread_seconds(guest.pid)
         self.process = key_values(f"/proc/{guest.pid}/io")
         self.machine = key_values("/proc/vmstat")
         self.tiered = guest.tiered()
@@ -226,6 +227,19 @@ class Sample:
     def machine_bytes(self, before, key):
         """pgpgin or pgpgout: what all of the machine read or wrote; the kernel counts KiB."""
         return (self.machine[key] - before.machine[key]) * 1024
+
+
+def thread_seconds(pid):
+    """CPU seconds of the threads that are alive, by name; numbered ones do the same work."""
+    found = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name = re.sub(r"[-/]?\d+$", "", (task / "comm").read_text(errors="replace").strip())
+            spent = int((task / "schedstat").read_text().split()[0]) / 1e9
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread may end meanwhile
+        found[name] = found.get(name, 0) + spent
+    return found
 
 
 def key_values(path):
