@@ -82,12 +82,10 @@ BackendReport Backend::report() {
         report.checksum_errors = counters.checksum_errors;
         for (std::size_t b = 0; b < kWriteSizeBuckets; ++b)
             report.write_sizes[b] = counters.write_sizes[b];
+        report.pages = table_.stored_in(out.tiers.size());
         out.metadata_bytes += tier->metadata_bytes();
         out.tiers.push_back(report);
     }
-    for (std::uint32_t i = 0; i < pages_; ++i)
-        if (const PageEntry &entry = table_[PageIndex{i}]; entry.state == PageState::stored)
-            ++out.tiers[entry.tier()].pages;
     return out;
 }
 

@@ -127,9 +127,15 @@ class PageTable {
             --region.resident;
         if (to == PageState::resident)
             ++region.resident;
+        if (entry.state == PageState::stored)
+            --stored_in_[entry.tier()];
+        if (to == PageState::stored)
+            ++stored_in_[entry.tier()];
         entry.state = to;
     }
 
+    // Pages whose only copy is in the tier. (A stored page's tier does not change but in transit.)
+    std::uint32_t stored_in(std::size_t tier) const { return stored_in_[tier]; }
     std::uint32_t count(PageState state) const { return counts_[static_cast<std::size_t>(state)]; }
     std::uint64_t bytes() const {
         return entries_.size() * (sizeof(PageEntry) + 1) + regions_.size() * sizeof(RegionEntry);
@@ -140,6 +146,7 @@ class PageTable {
     std::vector<std::uint8_t> rank_;
     std::vector<RegionEntry> regions_;
     std::array<std::uint32_t, kPageStates> counts_{};
+    std::array<std::uint32_t, page_flags::tier_mask + 1> stored_in_{};
 };
 
 } // namespace tidemark

@@ -50,7 +50,7 @@ bool pin_to_cpu(unsigned n) {
 
 int cpu_of_thread(int thread_id) {
     std::array<char, 64> path;
-    std::snprintf(path.data(), path.size(), "/proc/self/task/%d/stat", thread_id);
+    std::snprintf(path.data(), path.size(), "/proc/%d/stat", thread_id);
     const UniqueFd file(open(path.data(), O_RDONLY | O_CLOEXEC));
     std::array<char, 1024> text;
     const ssize_t length = file.valid() ? read(file.get(), text.data(), text.size() - 1) : -1;
