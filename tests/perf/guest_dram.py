@@ -14,7 +14,7 @@ What else the kernel once touched (it was unpacked, it probed devices) is cold a
 Tidemark gets dram-limit=D for guest RAM. The others run in a memory cgroup, which charges all of
 QEMU. They get D + overhead + engine: overhead is what such a group is charged besides guest RAM
 once the whole footprint has been touched, page tables included, measured in the same run without a
-limit; engine is what Tidemark says it may use besides D: its tables and the slack of its limit.
+limit; engine is what Tidemark may use besides D: its tables, the slack of its limit, its buffers.
 
 Some tens of MiB of QEMU's own memory are cold once a guest has booted: the kernel image it keeps for
 a reboot, translations of boot code. With a limit on all of QEMU, swap would push them out, and guest
@@ -116,11 +116,17 @@ def work_on_little(guest):
 
 
 def measure_engine(accel, size, dram, directory, logs):
-    """What the engine says it may use besides its limit; the machine need not run for that."""
-    with PerfGuest(accel, memory_object("tidemark", size, dram, directory), size,
-                   logs / f"{accel}-engine", extra=["-S"]) as guest:
-        info = guest.tiered()
-    return info["metadata-bytes"] + info["dram-slack"]
+    """What Tidemark may use besides D: its tables and the slack of its limit, as it says itself, and
+    what QEMU is charged more with it than without, before anything runs: threads, buffers."""
+    charged = []
+    for side in ("tidemark", "ram"):
+        with MemoryCgroup("guest-engine") as group, \
+                PerfGuest(accel, memory_object(side, size, dram, directory), size,
+                          logs / f"{accel}-engine", group.join, extra=["-S"]) as guest:
+            if side == "tidemark":
+                info = guest.tiered()
+            charged.append(in_use(group)[0])
+    return info["metadata-bytes"] + info["dram-slack"] + max(0, charged[0] - charged[1])
 
 
 def shares(accel, footprint, percent, directory, logs):

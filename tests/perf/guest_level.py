@@ -22,6 +22,7 @@ from guest_aging import Aging  # noqa: E402
 from cgroup import MemoryCgroup  # noqa: E402
 from guest_machine import (MIB, PAGE, PerfGuest, Sample, as_level_errors,  # noqa: E402
                            job_words, memory_object, ram_file)
+from guest_pages import huge_bytes  # noqa: E402
 from guest import GUESTS, SOURCE, Watcher, qemu_binary  # noqa: E402
 from levels import (UNLIMITED, LevelError, Options, Progress,  # noqa: E402
                     clean_up_on_signals)
@@ -255,12 +256,16 @@ def measurement(name, result, before, after, guest, group, side):
              "most_us": result.get("most_ns", 0) / 1000,
              "machine_read_bytes": after.machine_bytes(before, "pgpgin"),
              "machine_written_bytes": after.machine_bytes(before, "pgpgout")}
+    if name == "hot" and guest.hot:
+        extra["hot_bytes"] = sum(size for _, size in guest.hot)
+        extra["hot_huge_bytes"] = huge_bytes(guest.pid, guest.hot)
     extra["thread_cpu_seconds"] = {name: spent - before.threads.get(name, 0)
                                    for name, spent in after.threads.items()}
     if after.tiered:
         extra["evicted_pages"] = (after.tiered["counters"]["evicted-pages"] -
                                   before.tiered["counters"]["evicted-pages"])
         extra["engine"] = engine_facts(before.tiered, after.tiered)
+        extra["hot_faults"] = extra["engine"]["faults"]
     return {"workload": name, "seconds": result["ns"] / 1e9, "ops": result["ops"],
             **{key: result[key.replace("_us", "_ns")] / 1000
                for key in ("mean_us", "p50_us", "p99_us", "p999_us")},

@@ -96,6 +96,7 @@ class PerfGuest:
         self.accel = accel
         self.size = size
         self.waiting = []
+        self.hot = []  # (address in QEMU, bytes) of the guest's hot set, once it said so
         arguments = [*accelerator(accel), "-m", f"size={size // MIB}M", "-no-reboot",
                      "-object", json.dumps(memory), "-machine", f"memory-backend={RAM_ID}", *extra]
         self.linux = accel == "tcg"
@@ -172,7 +173,10 @@ class PerfGuest:
 
     def wait_ready(self):
         """Name of the workload that waits for go, None when all are done."""
-        match = self.wait_line(r"PERF (READY|DONE) (\S+)", WORKLOAD_TIMEOUT)
+        match = self.wait_line(r"PERF (READY|DONE|HOT) (.+)", WORKLOAD_TIMEOUT)
+        if match.group(1) == "HOT":
+            self.hot = [(self.ram_at + at, size) for at, size in json.loads(match.group(2))]
+            return self.wait_ready()
         return match.group(2) if match.group(1) == "READY" else None
 
     def go(self):

@@ -99,6 +99,16 @@ static void platform_describe(struct perf *p)
     print(line.text);
 }
 
+static void platform_describe_hot(struct perf *p, uint64_t first_page)
+{
+    struct perf_line line = {0};
+
+    perf_put_number(&line, "PERF HOT [[", (uint64_t)perf_page(p, first_page));
+    perf_put_number(&line, ", ", p->hot_pages * PERF_PAGE);
+    perf_put(&line, "]]\n");
+    print(line.text);
+}
+
 struct reading {
     uint64_t ticks, count, doubt;
 };
