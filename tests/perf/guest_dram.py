@@ -61,19 +61,24 @@ def page_out_own_memory(guest):
         os.close(descriptor)
 
 
-def in_use(group):
-    """Bytes of a group without what was paged out and is cached still: mapped memory, page cache,
-    and what the kernel has for its processes (page tables, stacks)."""
+def parts(group):
+    """What a group is charged with, without what was paged out and is cached still: the memory of
+    its processes, page cache and how much of that is mapped, the kernel's (page tables, stacks)."""
     stat = group.stat()
     if group.version == 1:
         kernel = int((group.folder / "memory.kmem.usage_in_bytes").read_text())
-        return stat["rss"] + stat["cache"] + kernel, stat["cache"] - stat["mapped_file"]
-    return stat["anon"] + stat["file"] + stat["kernel"], stat["file"] - stat["file_mapped"]
+        return stat["rss"], stat["cache"], stat["mapped_file"], kernel
+    return stat["anon"], stat["file"], stat["file_mapped"], stat["kernel"]
+
+
+def in_use(group):
+    anonymous, cache, _, kernel = parts(group)
+    return anonymous + cache + kernel
 
 
 def overhead_now(group, guest):
-    used, unmapped_cache = in_use(group)
-    return used - unmapped_cache - guest.ram_mappings("Rss")["Rss"]
+    anonymous, _, mapped, kernel = parts(group)
+    return anonymous + mapped + kernel - guest.ram_mappings("Rss")["Rss"]
 
 
 def measure_needs(accel, footprint, directory, logs):
@@ -125,7 +130,8 @@ def measure_engine(accel, size, dram, directory, logs):
                           logs / f"{accel}-engine", group.join, extra=["-S"]) as guest:
             if side == "tidemark":
                 info = guest.tiered()
-            charged.append(in_use(group)[0])
+            anonymous, _, _, kernel = parts(group)  # who reads a file first is charged for it
+            charged.append(anonymous + kernel)
     return info["metadata-bytes"] + info["dram-slack"] + max(0, charged[0] - charged[1])
 
 

@@ -114,7 +114,11 @@ def facts(options):
     """Sentences for the report."""
     found = {"guest footprint": f"{footprint_of(options) / MIB:.0f} MiB",
              "guest clock": "every access is timed in the guest with rdtsc, calibrated against the "
-                            "guest kernel's clock (TCG) or the interval timer (KVM)"}
+                            "guest kernel's clock (TCG) or the interval timer (KVM)",
+             "guest memory beside guest RAM": "what is cold of QEMU's own is paged out on every side "
+                                              "before the first workload",
+             "guest reclaim": "on the swap side a thread keeps part of the pages inactive, as kswapd "
+                              "would, because the cgroup's reclaim of a KVM guest runs dry"}
     for accel in WORKLOADS:
         if missing(accel):
             found[f"guest-{accel}"] = f"not measured: {missing(accel)}"
@@ -160,7 +164,7 @@ def run_accelerator(accel, side, percent, options):
         enter_storage(stack, side, dram, directory)
         group = stack.enter_context(MemoryCgroup(f"guest-{side}", limit))
         guest = stack.enter_context(PerfGuest(accel, memory, size, logs, group.join, job))
-        charged = stack.enter_context(Watcher(lambda: guest_dram.in_use(group)[0], CHARGED_EVERY))
+        charged = stack.enter_context(Watcher(lambda: guest_dram.in_use(group), CHARGED_EVERY))
         if side in ("swap", "zram"):
             stack.enter_context(Aging(group, guest))
 
@@ -251,7 +255,7 @@ def measurement(name, result, before, after, guest, group, side):
     read, written = after.bytes_since(before, side)
     ram = guest.ram_mappings("Rss", "AnonHugePages", "FilePmdMapped", "ShmemPmdMapped")
     huge = sum(ram.values()) - ram["Rss"]
-    extra = {"ram_rss_bytes": ram["Rss"], "charged_bytes": guest_dram.in_use(group)[0],
+    extra = {"ram_rss_bytes": ram["Rss"], "charged_bytes": guest_dram.in_use(group),
              "huge_share": huge / ram["Rss"] if ram["Rss"] else 0,
              "most_us": result.get("most_ns", 0) / 1000,
              "machine_read_bytes": after.machine_bytes(before, "pgpgin"),

@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "qemu"))
 
 # pylint: disable=wrong-import-position # they live with the tests of QEMU
+from cgroup import is_running  # noqa: E402
 from guest import (GUESTS, MIB, PAGE, Guest, Skip, TestFailure,  # noqa: E402
                    firmware_arguments)
 from levels import LevelError  # noqa: E402
@@ -22,6 +23,7 @@ from qmp import QmpError  # noqa: E402
 from smaps import mappings  # noqa: E402
 
 RAM_ID = "ram0"
+RAM_FILE = "tidemark-bench-ram"
 # A KVM that emulates ring 0 takes seconds for SeaBIOS; this one does next to nothing.
 QUICK_FIRMWARE = "qboot.rom"
 POLL = 0.005  # seconds between two looks at what the guest printed
@@ -53,7 +55,12 @@ def memory_object(side, size, dram, folder, policy="lru"):
 
 
 def ram_file(folder):
-    return pathlib.Path(folder) / f"tidemark-bench-ram-{os.getpid()}"
+    """Where the file side has its RAM; those of runs that were killed are removed."""
+    for path in pathlib.Path(folder).glob(f"{RAM_FILE}-*"):
+        pid = path.name.removeprefix(f"{RAM_FILE}-")
+        if pid.isdigit() and not is_running(int(pid)):
+            path.unlink(missing_ok=True)
+    return pathlib.Path(folder) / f"{RAM_FILE}-{os.getpid()}"
 
 
 @contextlib.contextmanager
