@@ -191,6 +191,19 @@ void Backend::finish_resident(PageIndex page, EnterReason reason, std::uint16_t 
     finish(page, PageState::resident, now);
 }
 
+// A huge page in R: all of it gets one rank, so that it is taken as a whole again.
+void Backend::finish_region(PageRun region, EnterReason reason, std::uint16_t now) {
+    std::uint8_t rank = 0;
+    for (PageIndex page = region.first; page < region.end(); page = page.next())
+        rank = policy_->enter(table_.rank(page), reason);
+    resident_by_rank_[rank] += region.count;
+    for (PageIndex page = region.first; page < region.end(); page = page.next()) {
+        table_.rank(page) = rank;
+        finish(page, PageState::resident, now);
+    }
+    table_.region_of(region.first).huge = true;
+}
+
 void Backend::leave_resident(PageIndex page, PageState state) {
     --resident_by_rank_[table_.rank(page)];
     table_.set_state(page, state);

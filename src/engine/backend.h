@@ -99,6 +99,7 @@ class Backend {
             landing, // whoever set it maps the pages, or drops them. -> idle
         } phase = Phase::idle;
         PageRun region;
+        bool go_on = false; // whoever comes to the region walks: read on behind it
         bool whole = false; // every page of the region is in the frame
         std::uint32_t charged = 0;
         std::size_t metadata = 0; // bytes in items and requests
@@ -169,6 +170,8 @@ class Backend {
     // now: coarse_now(), asked once for many pages.
     void finish(PageIndex page, PageState state, std::uint16_t now) TIDEMARK_REQUIRES(mutex_);
     void finish_resident(PageIndex page, EnterReason reason, std::uint16_t now)
+        TIDEMARK_REQUIRES(mutex_);
+    void finish_region(PageRun region, EnterReason reason, std::uint16_t now)
         TIDEMARK_REQUIRES(mutex_);
     void leave_resident(PageIndex page, PageState state) TIDEMARK_REQUIRES(mutex_);
     void release_slot(PageIndex page) TIDEMARK_REQUIRES(mutex_);
@@ -245,8 +248,10 @@ class Backend {
     bool eviction_due() const TIDEMARK_REQUIRES(mutex_);
     bool evict_some();
     bool drop_stale_shadows();
-    bool stage_some();
-    std::vector<PageRun> select_victims() TIDEMARK_REQUIRES(mutex_);
+    std::uint32_t staged_target() const TIDEMARK_REQUIRES(mutex_);
+    void stage_meanwhile();
+    bool stage_some(std::uint32_t want);
+    std::vector<PageRun> select_victims(std::uint32_t want) TIDEMARK_REQUIRES(mutex_);
     bool whole_region_cold(PageRun region, std::uint8_t wanted) TIDEMARK_REQUIRES(mutex_);
     void take_region(PageRun region) TIDEMARK_REQUIRES(mutex_);
     std::uint8_t coldness_wanted() const TIDEMARK_REQUIRES(mutex_);
@@ -318,6 +323,7 @@ class Backend {
     std::uint32_t charged_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t reserve_low_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t reserve_high_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    bool staging_ TIDEMARK_GUARDED_BY(mutex_) = false;       // a thread is in stage_some()
     bool reserve_short_ TIDEMARK_GUARDED_BY(mutex_) = false; // since the evictor last filled it up
     bool
         regions_expected_ TIDEMARK_GUARDED_BY(mutex_) = false; // the reserve is for 2 MiB at a time

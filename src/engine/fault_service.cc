@@ -56,6 +56,11 @@ void Backend::serve(const Fault &fault, Loader &loader) {
     count_latency(fault);
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
+    if (plan.step == Step::region_fill) {
+        finish_region(plan.run, reason, now);
+        spare_moved(plan.spare);
+        return;
+    }
     for (PageIndex page = plan.run.first; page < plan.run.end(); page = page.next()) {
         if (plan.step == Step::from_shadow) {
             // Whoever of us and the writer needs S last gives it up.
@@ -64,10 +69,6 @@ void Backend::serve(const Fault &fault, Loader &loader) {
                 retire_shadow(page);
         }
         finish_resident(page, reason, now);
-    }
-    if (plan.step == Step::region_fill) {
-        table_.region_of(plan.run.first).huge = true;
-        spare_moved(plan.spare);
     }
 }
 
@@ -212,6 +213,7 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
             ++counters_.faults_stored;
             table_[fault.page].set(page_flags::wanted);
             waiting_.push_back(fault);
+            find_arrival(fault.page)->go_on = true;
             stream_served(fault.page, region.end());
             return {};
         }
@@ -247,9 +249,13 @@ void Backend::plan_load(const Fault &fault, Loader &loader, std::uint32_t window
 // Reads loader.items (all in state loading, all charged) and maps what came back good. With a fault,
 // items[0] is its page and goes first.
 void Backend::execute_load(const Fault *fault, Loader &loader, EnterReason others) {
-    loader.read(fault != nullptr, [&](std::size_t first, std::size_t count) {
-        land(loader, first, count, fault, others);
-    });
+    loader.read(
+        fault != nullptr,
+        [&](std::size_t first, std::size_t count) { land(loader, first, count, fault, others); },
+        [&] {
+            if (fault != nullptr)
+                stage_meanwhile();
+        });
 }
 
 void Backend::land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,

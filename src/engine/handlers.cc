@@ -111,9 +111,10 @@ void Backend::park(Fault fault, std::uint32_t need) {
 // The oldest one there is DRAM for. Whoever waits for much DRAM for long gets by with less.
 std::deque<Fault>::iterator Backend::next_parked() {
     const auto now = Clock::now();
-    return std::find_if(parked_.begin(), parked_.end(), [&](const Fault &fault) {
-        return free_pages() >= (now - fault.since < kRegionWait ? fault.need : 1);
-    });
+    return std::find_if(
+        parked_.begin(), parked_.end(), [&](const Fault &fault) TIDEMARK_REQUIRES(mutex_) {
+            return free_pages() >= (now - fault.since < kRegionWait ? fault.need : 1);
+        });
 }
 
 } // namespace tidemark

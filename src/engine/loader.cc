@@ -51,7 +51,8 @@ IoRequest Loader::make_request(std::size_t first, std::size_t count) {
     return request;
 }
 
-void Loader::read(bool demand, const std::function<void(std::size_t, std::size_t)> &done) {
+void Loader::read(bool demand, const std::function<void(std::size_t, std::size_t)> &done,
+                  const std::function<void()> &meanwhile) {
     TIDEMARK_CHECK(!items.empty() && items.size() <= kPages);
     // Neighbouring slots of one tier make one request; the demanded page goes alone, so that it need
     // not wait for its neighbours.
@@ -70,6 +71,7 @@ void Loader::read(bool demand, const std::function<void(std::size_t, std::size_t
         IoRequest *const one = &request;
         queues_[items[request.tag >> 32].tier]->submit({&one, 1});
     }
+    meanwhile();
     for (const auto &queue : queues_)
         while (IoRequest *request = queue->wait_one()) {
             settle(*request);

@@ -41,7 +41,10 @@ class Loader {
 
     // Reads all items. done(first, count) is called as pieces arrive, each item exactly once, its
     // `error` set and, where that is 0, its bytes verified.
-    void read(bool demand, const std::function<void(std::size_t first, std::size_t count)> &done);
+    // meanwhile() is called once, when the disk has everything.
+    void read(
+        bool demand, const std::function<void(std::size_t first, std::size_t count)> &done,
+        const std::function<void()> &meanwhile = [] {});
 
     // Writes `count` pages of the buffer (from item 0) to a run of slots, padded with zeros up to
     // run.count; 0 or a positive errno.

@@ -91,6 +91,7 @@ bool Backend::plan_ahead(PageRun region) {
     arrival->phase = Arrival::Phase::reading;
     arrival->region = region;
     arrival->whole = whole;
+    arrival->go_on = false;
     arrival->turn = ++ahead_turn_;
     take_arrival_pages(*arrival);
     ahead_queue_.push_back(arrival);
@@ -295,6 +296,8 @@ Backend::Plan Backend::plan_landing(const Fault &fault) {
         else
             arrival->pages.reset(i); // discarded since
     }
+    // An access at random that happens to meet a region is no reason to read on.
+    arrival->go_on = stream_window(fault.page, kStreamWindowMost) > 1;
     stream_served(fault.page, arrival->region.end());
     return {Step::land, arrival->region, arrival};
 }
@@ -318,19 +321,20 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
         count_latency(*fault);
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
-    for (std::uint32_t i = 0; i < arrival.region.count; ++i) {
+    for (std::uint32_t i = 0; !whole && i < arrival.region.count; ++i) {
         if (!arrival.pages.test(i))
             continue;
         const PageIndex page = arrival.region.first.next(i);
         finish_resident(page, EnterReason::unasked, now);
         table_[page].clear(page_flags::unasked); // somebody came for it, or for its neighbour
     }
+    if (whole)
+        finish_region(arrival.region, EnterReason::unasked, now);
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
     counters_.readahead_used += landed;
-    if (whole)
-        table_.region_of(arrival.region.first).huge = true;
     end_arrival(arrival, landed, whole);
-    request_ahead(arrival.region.end());
+    if (arrival.go_on)
+        request_ahead(arrival.region.end());
 }
 
 // Settles the charge: `landed` pages are the guest's now. If they were not moved but copied, the 2 MiB
