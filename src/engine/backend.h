@@ -29,6 +29,7 @@
 #include "sys/thread.h"
 
 #include <array>
+#include <atomic>
 #include <bitset>
 #include <chrono>
 #include <deque>
@@ -189,7 +190,7 @@ class Backend {
     // handlers.cc
     void handler_main(Loader &loader, std::uint32_t number);
     bool wait_turn(std::uint32_t number);
-    void note_turn(std::size_t faults, bool waited, std::int32_t thread_id);
+    void note_turn(std::size_t faults, bool crowded, std::int32_t thread_id);
     void parked_main(Loader &loader);
     void park(Fault fault, std::uint32_t need) TIDEMARK_REQUIRES(mutex_);
     std::deque<Fault>::iterator next_parked() TIDEMARK_REQUIRES(mutex_);
@@ -304,7 +305,8 @@ class Backend {
     std::vector<std::size_t> tier_order_; // indices, fastest class first
     std::unique_ptr<GuestMemory> memory_;
     const Clock::time_point started_ = Clock::now();
-    LatencyHistogram latency_; // has its own atomics
+    LatencyHistogram latency_;              // has its own atomics
+    std::atomic<std::uint32_t> serving_{0}; // handlers at work on a fault
 
     Mutex mutex_;
     CondVar turn_;         // handlers that are not to read faults wait here
@@ -340,8 +342,7 @@ class Backend {
     struct Turns {                                              // see handlers.cc
         bool all = false;
         std::uint32_t leader = 0;
-        std::uint32_t serving = 0;          // handlers at work, or waiting for a fault
-        std::uint32_t seen = 0, waited = 0; // faults since the last look
+        std::uint32_t seen = 0, crowded = 0; // faults since the last look
     } turns_ TIDEMARK_GUARDED_BY(mutex_);
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end

@@ -7,9 +7,9 @@
 // thread's costs more than that. So as a rule one handler waits, the leader, and each is pinned to
 // a CPU of its own: the leader is the one on the CPU where the faults come from.
 //
-//   one:  the leader reads. Faults that had to wait for it, a quarter of the last kPeriod -> all
+//   one:  the leader reads. A quarter of the last kPeriod faults had to wait for it -> all;
 //         faults come from another CPU -> its handler leads
-//   all:  every handler reads. Hardly ever two at work at once -> one
+//   all:  every handler reads. Hardly ever two of them are at work at once -> one
 //
 // A handler whose turn is over learns it after its next fault.
 #include "engine/backend.h"
@@ -37,12 +37,15 @@ void Backend::handler_main(Loader &loader, std::uint32_t number) {
         if (count == 0)
             return;
         const auto now = Clock::now();
+        const bool alone = serving_.fetch_add(1, std::memory_order_relaxed) == 0;
         for (std::size_t i = 0; i < count; ++i) {
             // Nothing of ours reads a hole of S: a page would be lost without a trace.
             TIDEMARK_CHECK(!messages[i].in_shadow);
             serve({messages[i].page, messages[i].thread_id, now}, loader);
         }
-        note_turn(count, count > 1 || now - before < kNoWait, pinned ? messages[0].thread_id : 0);
+        serving_.fetch_sub(1, std::memory_order_relaxed);
+        note_turn(count, !alone || count > 1 || now - before < kNoWait,
+                  pinned ? messages[0].thread_id : 0);
     }
 }
 
@@ -51,23 +54,23 @@ bool Backend::wait_turn(std::uint32_t number) {
     MutexLock lock(mutex_);
     while (!stopping_ && !turns_.all && turns_.leader != number)
         turn_.wait(mutex_);
-    ++turns_.serving;
     return !stopping_;
 }
 
-// thread_id: of the last fault, if the CPU it came from matters.
-void Backend::note_turn(std::size_t faults, bool waited, std::int32_t thread_id) {
+// crowded: faults came while others were being served. thread_id: of the last one, if the CPU it came
+// from matters.
+void Backend::note_turn(std::size_t faults, bool crowded, std::int32_t thread_id) {
     bool look = false;
     {
         MutexLock lock(mutex_);
-        --turns_.serving;
         turns_.seen += static_cast<std::uint32_t>(faults);
-        turns_.waited += waited ? 1 : 0;
+        turns_.crowded += crowded ? 1 : 0;
         if (turns_.seen < kPeriod)
             return;
-        const bool all = turns_.all ? turns_.waited >= kPeriod / 16 : turns_.waited >= kPeriod / 4;
+        const bool all =
+            turns_.all ? turns_.crowded >= kPeriod / 16 : turns_.crowded >= kPeriod / 4;
         look = !all && thread_id > 0;
-        turns_.seen = turns_.waited = 0;
+        turns_.seen = turns_.crowded = 0;
         if (all != turns_.all) {
             turns_.all = all;
             turn_.notify_all();
