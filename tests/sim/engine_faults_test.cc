@@ -38,6 +38,38 @@ TEST_CASE("DRAM never passes the limit", "[sim]") {
     }
 }
 
+TEST_CASE("a walk through a large block is read ahead, within the limit", "[sim]") {
+    Machine machine({.pages = 14000, .guest_limit = 9000, .nvme_pages = 14016, .qlc_pages = 0});
+    machine.write_all();
+    const BackendReport filled = machine.backend->report();
+    CHECK(filled.counters.faults_untouched < 14000 / 64); // 2 MiB at a time
+    for (int pass = 0; pass < 3; ++pass)
+        CHECK(machine.count_bad() == 0);
+    const BackendReport report = machine.backend->report();
+    CHECK(report.counters.faults_arrived > 3);
+    CHECK(report.counters.readahead_used > report.counters.readahead_pages / 2);
+    CHECK(machine.memory->dram_peak() <= machine.guest_limit());
+    CHECK(sum_of(report) == machine.backend->pages());
+    // Each page was written once, when it left for the first time; and counted once.
+    CHECK(report.tiers[0].written_bytes >= bytes_of(14000 - 9000));
+    CHECK(report.tiers[0].written_bytes <= bytes_of(14000 + kRegionPages));
+    // Pages that nobody comes for do not stay.
+    CHECK(eventually([&] { return machine.pages_in(PageState::arrived) == 0; }));
+    CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("a region that can't be read ahead is read by its faults", "[sim]") {
+    Machine machine({.pages = 14000, .guest_limit = 9000, .nvme_pages = 14016, .qlc_pages = 0});
+    machine.write_all();
+    for (std::uint32_t page = 1000; page < 4000; page += 300) // at home, on the only tier
+        machine.disks[0]->fail_reads_at(bytes_of(page), EIO, 1);
+    CHECK(machine.count_bad() == 0);
+    const BackendReport report = machine.backend->report();
+    CHECK(report.tiers[0].read_errors > 0);
+    CHECK(report.counters.readahead_used > kRegionPages);
+    CHECK(machine.count_bad() == 0);
+}
+
 TEST_CASE("a cut limit is reached, and a raised one used", "[sim]") {
     Machine machine({.guest_limit = 1024});
     machine.write_all();

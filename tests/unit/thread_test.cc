@@ -57,3 +57,20 @@ TEST_CASE("each allowed CPU can be kept to, also by a thread that kept to anothe
     CHECK(static_cast<int>(count) == cpus_of_this_thread());
     CHECK(allowed_cpus() == count);
 }
+
+TEST_CASE("where a thread runs is told in the numbers that pin_to_cpu() takes") {
+    const unsigned count = allowed_cpus();
+    bool pinned = true, told = true;
+    {
+        const Thread thread("a) name (b", [&] {
+            for (unsigned n = 0; n < count && pinned; ++n) {
+                pinned = pin_to_cpu(n);
+                told = told && cpu_of_thread(gettid()) == static_cast<int>(n);
+            }
+        });
+    }
+    if (!pinned)
+        SKIP("this sandbox denies sched_setaffinity()");
+    CHECK(told);
+    CHECK(cpu_of_thread(0x3fffffff) == -1); // there is no such thread
+}
