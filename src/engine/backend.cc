@@ -57,12 +57,16 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
             return tl::unexpected<Error>(queue.error());
         ahead_queues_.push_back(std::move(*queue));
     }
-    for (auto &arrival : arrivals_) {
+    for (auto &arrival : arrivals_)
+        arrival = std::make_unique<Arrival>();
+    std::vector<std::unique_ptr<Frame> *> frames{&unite_frame_};
+    for (const auto &arrival : arrivals_)
+        frames.push_back(&arrival->frame);
+    for (std::unique_ptr<Frame> *place : frames) {
         auto frame = Frame::map();
         if (!frame)
             return tl::unexpected<Error>(frame.error());
-        arrival = std::make_unique<Arrival>();
-        arrival->frame = std::move(*frame);
+        *place = std::move(*frame);
     }
     memory_ = std::move(memory);
     pages_ = pages;

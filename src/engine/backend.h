@@ -222,6 +222,8 @@ class Backend {
     void give_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
     void spare_moved(PageRun spare) TIDEMARK_REQUIRES(mutex_);
     void drop_spares() TIDEMARK_REQUIRES(mutex_);
+    bool unite_region();
+    PageRun take_scattered() TIDEMARK_REQUIRES(mutex_);
 
     // stream.cc
     std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
@@ -334,6 +336,7 @@ class Backend {
     PageIndex hand_ TIDEMARK_GUARDED_BY(mutex_);        // eviction sweep
     PageIndex demote_hand_ TIDEMARK_GUARDED_BY(mutex_); // demotion sweep
     PageIndex reclaim_hand_ TIDEMARK_GUARDED_BY(mutex_);
+    PageIndex unite_hand_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PageIndex>
         staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
@@ -361,7 +364,9 @@ class Backend {
 
     // Each is its phase's owner's, and the phases change under mutex_.
     std::array<std::unique_ptr<Arrival>, 6> arrivals_;
-    std::vector<std::unique_ptr<IoQueue>> ahead_queues_; // of the ahead thread alone
+    // Used by the ahead thread alone.
+    std::vector<std::unique_ptr<IoQueue>> ahead_queues_;
+    std::unique_ptr<Frame> unite_frame_; // empty between uses
 
     // Used by the evictor thread alone. The queues go first: requests in flight point into batches.
     std::deque<std::unique_ptr<WriteBatch>> writes_; // oldest first

@@ -139,7 +139,7 @@ bool Backend::stage_some(std::uint32_t want) {
     {
         MutexLock lock(mutex_);
         if (staging_)
-            return false;
+            return true; // by somebody else
         if (policy_->ageing_due())
             age_ranks();
         runs = select_victims(want);

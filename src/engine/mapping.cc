@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// How bytes get into R: copied, as zeros, or moved there as the huge page they are in; and the spare
-// huge pages that are kept for that.
+// How bytes get into R: copied, as zeros, or moved there as the huge page they are in; the spare huge
+// pages that are kept for that; and small pages made one huge page again.
 //
 // A spare is a region of S whose pages have all been written back or taken back: 2 MiB of DRAM that
 // nobody needs. It stays charged and marked stale, so nothing is staged there, until it is moved into R
@@ -132,6 +132,72 @@ void Backend::drop_spares() {
     for (const PageRun spare : spares_)
         add_stale(spare);
     spares_.clear();
+}
+
+// Pages of a region that came back one by one, all in DRAM by now: hot memory. It gets its huge page back
+// by way of S, while the guest waits for any of them for the time of a 2 MiB copy. (MADV_COLLAPSE takes
+// milliseconds here, and keeps the guest from its whole memory meanwhile.) False: nothing to do.
+bool Backend::unite_region() {
+    Frame &frame = *unite_frame_;
+    PageRun region;
+    {
+        MutexLock lock(mutex_);
+        region = take_scattered();
+    }
+    if (region.count == 0)
+        return false;
+    move_out(region);
+    bool whole = true;
+    {
+        MutexLock lock(mutex_);
+        staging_ = false;
+        for (PageIndex page = region.first; page < region.end(); page = page.next())
+            whole = whole && table_[page].state == PageState::staged;
+        for (PageIndex page = region.first; whole && page < region.end(); page = page.next()) {
+            table_.set_state(page, PageState::filling);
+            table_[page].set(page_flags::shadow_reading);
+        }
+        if (!whole) // the guest was quicker, or a page is pinned: it takes the others back as it needs them
+            uncharge(kRegionPages);
+    }
+    if (!whole)
+        return true;
+    if (frame.fill() == 0) {
+        std::memcpy(frame.data(), memory_->shadow(region.first), bytes_of(region.count));
+        TIDEMARK_CHECK(memory_->drop_guest(region) == 0); // its page table
+        move_in(region, frame.data(), {});
+    } else {
+        map_in(region, memory_->shadow(region.first));
+    }
+    frame.drop();
+    MutexLock lock(mutex_);
+    for (PageIndex page = region.first; page < region.end(); page = page.next()) {
+        table_[page].clear(page_flags::shadow_reading);
+        retire_shadow(page);
+    }
+    finish_region(region, EnterReason::put_back, coarse_now());
+    return true;
+}
+
+// The next region that is all resident but no huge page, its pages in state staging, and 2 MiB charged; or
+// an empty run. Not while a guest walks, which needs the reserve and leaves nothing behind that is hot.
+PageRun Backend::take_scattered() {
+    if (!armed_ || stopping_ || staging_ || regions_expected_ || !memory_->huge_aligned() ||
+        free_pages() < kRegionPages + reserve_low_ / 2)
+        return {};
+    for (std::uint32_t seen = 0; seen < pages_; seen += kRegionPages) {
+        const PageRun region = table_.region_run(unite_hand_);
+        unite_hand_ = region.end().value < pages_ ? region.end() : PageIndex{0};
+        const RegionEntry &entry = table_.region_of(region.first);
+        constexpr std::uint8_t any = 255;
+        if (entry.resident != kRegionPages || entry.huge || !whole_region_cold(region, any))
+            continue;
+        take_region(region);
+        staging_ = true;
+        charged_ += kRegionPages;
+        return region;
+    }
+    return {};
 }
 
 } // namespace tidemark

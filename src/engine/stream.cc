@@ -29,6 +29,8 @@ constexpr std::uint32_t kFirstWindow = 2;
 constexpr std::uint32_t kWorthReading = 32; // stored pages that make a region worth a read
 constexpr std::uint32_t kGapRead = 16;      // pages not needed that are read along
 constexpr auto kUnused = std::chrono::milliseconds(300);
+constexpr int kUniteAtOnce =
+    8; // regions that get their huge page back, each time nothing is to be read
 constexpr auto kIdle = std::chrono::milliseconds(100);
 } // namespace
 
@@ -138,6 +140,8 @@ void Backend::ahead_main() {
                 ahead_work_.wait_for(mutex_, kIdle);
         }
         release_unused();
+        for (int regions = 0; regions < kUniteAtOnce && unite_region(); ++regions) {
+        }
     }
 }
 

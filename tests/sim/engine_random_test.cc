@@ -195,7 +195,7 @@ void run_large(std::uint64_t seed) {
     const Counters counters = run(setup, random, true);
     // Otherwise this would be the small block over again.
     CHECK(counters.faults_untouched < setup.pages / 16);
-    CHECK(counters.readahead_used > kRegionPages);
+    CHECK(counters.readahead_pages > kRegionPages);
 }
 
 std::uint64_t from_environment(const char *name, std::uint64_t otherwise) {
