@@ -172,9 +172,10 @@ class Guest:
 
     def run_job(self, job, timeout):
         """Runs a job in a Linux guest that reads its console; fails unless it succeeds."""
-        before = len(re.findall(r"JOB (?:OK|FAILED) ", self.console_text()))
+        # Whole lines only: the console may be read in the middle of one.
+        before = len(re.findall(r"JOB (?:OK|FAILED) \S+\s", self.console_text()))
         self.send_console(job)
-        match = self.wait_console(r"JOB (OK|FAILED) (\S+)", timeout, before + 1)
+        match = self.wait_console(r"JOB (OK|FAILED) (\S+)\s", timeout, before + 1)
         require(match.group(1) == "OK" and match.group(2) == job,
                 f"job {job} failed: {self.describe()}")
 
