@@ -229,7 +229,7 @@ class Backend {
     std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
     void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
     void request_ahead(PageIndex from) TIDEMARK_REQUIRES(mutex_);
-    bool plan_ahead(PageRun region) TIDEMARK_REQUIRES(mutex_);
+    void plan_ahead(PageRun region) TIDEMARK_REQUIRES(mutex_);
     Arrival *find_arrival(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     Arrival *idle_arrival() TIDEMARK_REQUIRES(mutex_);
     void ahead_main();

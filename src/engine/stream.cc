@@ -67,7 +67,7 @@ void Backend::request_ahead(PageIndex from) {
 }
 
 // Takes the region's pages into transit for the ahead thread, if that is worth it and there is room.
-bool Backend::plan_ahead(PageRun region) {
+void Backend::plan_ahead(PageRun region) {
     std::uint32_t stored = 0, zero = 0;
     for (PageIndex page = region.first; page < region.end(); page = page.next()) {
         const PageState state = table_[page].state;
@@ -76,7 +76,7 @@ bool Backend::plan_ahead(PageRun region) {
     }
     Arrival *const arrival = idle_arrival();
     if (stopping_ || stored < kWorthReading || arrival == nullptr)
-        return false;
+        return;
     // Few zero pages among the others are taken along, for the sake of a huge page.
     const bool whole =
         stored + zero == kRegionPages && zero <= kRegionPages / 8 && memory_->huge_aligned();
@@ -86,7 +86,7 @@ bool Backend::plan_ahead(PageRun region) {
     if (!charge(arrival->charged - (have ? kRegionPages : 0), true)) {
         if (arrival->spare.count != 0)
             give_spare(arrival->spare);
-        return false; // DRAM is short: later faults will ask again
+        return; // DRAM is short: later faults will ask again
     }
     arrival->frame_filled = arrival->spare.count == 0;
     expect_regions();
@@ -98,7 +98,6 @@ bool Backend::plan_ahead(PageRun region) {
     take_arrival_pages(*arrival);
     ahead_queue_.push_back(arrival);
     ahead_work_.notify_one();
-    return true;
 }
 
 Backend::Arrival *Backend::find_arrival(PageIndex page) {
@@ -336,9 +335,11 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
         finish_region(arrival.region, EnterReason::unasked, now);
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
     counters_.readahead_used += landed;
+    const PageIndex behind = arrival.region.end();
+    const bool go_on = arrival.go_on;
     end_arrival(arrival, landed, whole);
-    if (arrival.go_on)
-        request_ahead(arrival.region.end());
+    if (go_on)
+        request_ahead(behind);
 }
 
 // Settles the charge: `landed` pages are the guest's now. If they were not moved but copied, the 2 MiB
@@ -355,6 +356,8 @@ void Backend::end_arrival(Arrival &arrival, std::uint32_t landed, bool moved) {
     } else if (arrival.spare.count != 0) {
         give_spare(arrival.spare);
     }
+    // Without a region find_arrival() can't take it for a later one that has the same.
+    arrival.region = {};
     arrival.phase = Arrival::Phase::idle;
     arrival.since = Clock::now();
 }
