@@ -37,6 +37,7 @@ struct Slot {
     constexpr auto operator<=>(const Slot &) const = default;
     constexpr bool valid() const { return value != kNone; }
     constexpr std::uint64_t byte_offset() const { return std::uint64_t{value} * kPageSize; }
+    constexpr Slot next(std::uint32_t count) const { return Slot{value + count}; }
 };
 
 constexpr std::uint64_t bytes_of(std::uint64_t pages) {

@@ -56,6 +56,7 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
         if (queue = tier->disk().open_queue(Loader::kPages); !queue)
             return tl::unexpected<Error>(queue.error());
         ahead_queues_.push_back(std::move(*queue));
+        pack_next_.push_back(Slot{pages < tier->capacity_slots() ? pages : 0}); // off the homes
     }
     for (auto &arrival : arrivals_)
         arrival = std::make_unique<Arrival>();

@@ -145,6 +145,7 @@ class Backend {
             clean,
             written
         } outcome = Outcome::failed;
+        bool owns_slot_in(std::size_t index) const { return own_slot.valid() && tier == index; }
     };
     struct WritePiece { // items [first, first + count) go to run
         SlotRun run;
@@ -267,10 +268,6 @@ class Backend {
     bool clean_some();
     std::vector<WriteItem> take_staged() TIDEMARK_REQUIRES(mutex_);
     bool inspect(WriteBatch &batch);
-    std::size_t place(std::size_t tier, std::span<const WriteItem> items, WritePiece &piece);
-    Slot home(const WriteItem &item) const;
-    IoRequest request_for(SlotRun run, std::span<const WriteItem> items) const;
-    void start_writes(WriteBatch &batch, std::size_t tier);
     bool finish_writes(bool wait);
     void finish_write(IoRequest &request);
     void write_elsewhere(WriteBatch &batch);
@@ -281,6 +278,14 @@ class Backend {
     void tier_degraded(std::size_t tier, int error);
     void tier_worked(std::size_t tier);
     std::uint32_t reclaim_clean_slots(std::uint32_t want);
+
+    // placement.cc
+    void start_writes(WriteBatch &batch, std::size_t tier);
+    std::size_t neighbours(const WriteBatch &batch, std::size_t first, std::size_t end) const;
+    std::size_t part_scattered(WriteBatch &batch) const;
+    std::size_t place_home(WriteBatch &batch, std::size_t first, std::size_t end);
+    void place_packed(WriteBatch &batch, std::size_t first, std::uint32_t least);
+    IoRequest request_for(SlotRun run, std::span<const WriteItem> items) const;
 
     // mover.cc
     void mover_main(Loader &loader);
@@ -372,6 +377,7 @@ class Backend {
     std::deque<std::unique_ptr<WriteBatch>> writes_; // oldest first
     std::vector<std::unique_ptr<IoQueue>> write_queues_;
     std::vector<Clock::time_point> tier_failed_at_;
+    std::vector<Slot> pack_next_; // per tier: behind the last run scattered pages were packed into
     std::vector<std::unique_ptr<Loader>> loaders_; // handlers, then parked server, mover, callers
     Mutex control_mutex_;         // one reader of cold pages at a time; above mutex_
     std::vector<Thread> threads_; // last member: joined first

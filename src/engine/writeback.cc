@@ -11,12 +11,8 @@
 // Only the evictor thread runs this. The bytes are read from S, which nothing writes. A few batches
 // are in flight at a time, so that the disk has work while the next batch is looked at:
 //
-//   take_staged() -> inspect() -> start_writes() ... finish_writes() -> settle()
-//                                                       |-- what failed: write_elsewhere()
-//
-// A page's place on an NVMe tier is its home, the slot of its own number, where that is free: so pages
-// side by side in RAM are side by side on the disk, whenever they were written. A page that has a slot
-// there already is written over it: its bytes are in S until the write is known to be good.
+//   take_staged() -> inspect() -> start_writes() (placement.cc) ... finish_writes() -> settle()
+//                                                                     |-- what failed: write_elsewhere()
 #include "engine/backend.h"
 
 #include <algorithm>
@@ -27,7 +23,6 @@ namespace tidemark {
 namespace {
 constexpr std::size_t kBatchesInFlight = 4;
 constexpr auto kProbeInterval = std::chrono::seconds(1);
-alignas(kPageSize) std::array<std::byte, kPageSize> g_zero_page{};
 } // namespace
 
 std::vector<Backend::WriteItem> Backend::take_staged() {
@@ -93,88 +88,6 @@ bool Backend::inspect(WriteBatch &batch) {
     const bool progress = settle(std::span(batch.items).subspan(split));
     batch.items.resize(split);
     return progress;
-}
-
-// Where items[first...] go: over their own slots, else to free ones near home. Returns how many items
-// the piece takes, 0 if the tier is full.
-std::size_t Backend::place(std::size_t index, std::span<const WriteItem> items, WritePiece &piece) {
-    Tier &tier = *tiers_[index];
-    const bool segments = tier.tier_class() == TierClass::qlc;
-    const auto owns = [&](const WriteItem &item) {
-        return !segments && item.own_slot.valid() && item.tier == index;
-    };
-    std::size_t count = 1;
-    if (owns(items[0])) {
-        while (count < items.size() && owns(items[count]) &&
-               items[count].own_slot.value == items[0].own_slot.value + count)
-            ++count;
-        piece.run = {items[0].own_slot, static_cast<std::uint32_t>(count)};
-        piece.in_place = true;
-        return count;
-    }
-    if (segments) {
-        count = std::min<std::size_t>(items.size(), kSegmentPages);
-    } else {
-        while (count < items.size() && !owns(items[count]) &&
-               items[count].page == items[count - 1].page.next())
-            ++count;
-    }
-    const auto run =
-        tier.allocate(segments ? kSegmentPages : static_cast<std::uint32_t>(count), home(items[0]));
-    if (!run)
-        return 0;
-    piece.run = *run;
-    return std::min<std::size_t>(count, run->count);
-}
-
-Slot Backend::home(const WriteItem &item) const {
-    return Slot{item.page.value};
-}
-
-void Backend::start_writes(WriteBatch &batch, std::size_t index) {
-    batch.tier = index;
-    batch.pieces.clear();
-    batch.requests.clear();
-    batch.pieces.reserve(batch.items.size());
-    batch.requests.reserve(batch.items.size());
-    for (std::size_t first = 0; first < batch.items.size();) {
-        WritePiece piece;
-        piece.first = first;
-        piece.count = place(index, std::span(batch.items).subspan(first), piece);
-        if (piece.count == 0)
-            break;
-        batch.requests.push_back(
-            request_for(piece.run, std::span(batch.items).subspan(first, piece.count)));
-        batch.requests.back().tag = reinterpret_cast<std::uint64_t>(&batch);
-        first += piece.count;
-        batch.pieces.push_back(piece);
-    }
-    batch.pending = batch.requests.size();
-    std::vector<IoRequest *> started;
-    started.reserve(batch.requests.size());
-    for (IoRequest &request : batch.requests)
-        started.push_back(&request);
-    write_queues_[index]->submit(started);
-}
-
-// A write of `items` (in order) to consecutive slots, from wherever in S they are.
-IoRequest Backend::request_for(SlotRun run, std::span<const WriteItem> items) const {
-    IoRequest request;
-    request.write = true;
-    request.offset = run.first.byte_offset();
-    for (const WriteItem &item : items) {
-        // The request only reads; iovec has no const.
-        auto *bytes = const_cast<std::byte *>(memory_->shadow(item.page));
-        if (!request.parts.empty() && static_cast<std::byte *>(request.parts.back().iov_base) +
-                                              request.parts.back().iov_len ==
-                                          bytes)
-            request.parts.back().iov_len += kPageSize;
-        else
-            request.parts.push_back({bytes, kPageSize});
-    }
-    for (std::size_t i = items.size(); i < run.count; ++i)
-        request.parts.push_back({g_zero_page.data(), kPageSize}); // a QLC segment is written whole
-    return request;
 }
 
 // Takes in what the disks have finished; with `wait`, until one batch at least is done with. True if
@@ -260,12 +173,12 @@ void Backend::write_elsewhere(WriteBatch &batch) {
 // The failed items of a batch, written to one tier before this returns.
 void Backend::write_rest(WriteBatch &batch, std::size_t tier) {
     WriteBatch rest;
-    std::vector<std::size_t> from;
-    for (std::size_t i = 0; i < batch.items.size(); ++i)
-        if (batch.items[i].outcome == WriteItem::Outcome::failed) {
-            rest.items.push_back(batch.items[i]);
-            from.push_back(i);
-        }
+    const auto failed =
+        std::stable_partition(batch.items.begin(), batch.items.end(), [](const WriteItem &item) {
+            return item.outcome != WriteItem::Outcome::failed;
+        });
+    rest.items.assign(failed, batch.items.end());
+    batch.items.erase(failed, batch.items.end());
     start_writes(rest, tier);
     while (rest.pending != 0) {
         // Other batches may be in flight on this queue: each request knows its own.
@@ -273,8 +186,7 @@ void Backend::write_rest(WriteBatch &batch, std::size_t tier) {
         TIDEMARK_CHECK(request != nullptr);
         finish_write(*request);
     }
-    for (std::size_t i = 0; i < from.size(); ++i)
-        batch.items[from[i]] = rest.items[i];
+    batch.items.insert(batch.items.end(), rest.items.begin(), rest.items.end());
 }
 
 // Ends the transit of each item. True if one of them is no longer in DRAM for us to write.

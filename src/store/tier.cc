@@ -107,20 +107,17 @@ std::uint32_t Tier::take_run(std::uint32_t start, std::uint32_t want) {
     return taken;
 }
 
-std::optional<SlotRun> Tier::allocate_run(std::uint32_t want, Slot hint) {
-    // Near the neighbour first: exactly at the hint, then wherever the cursor is.
-    if (hint.valid() && hint.value < capacity_slots_) {
-        const std::uint32_t taken = take_run(hint.value, want);
-        if (taken > 0)
-            return SlotRun{hint, taken};
-    }
+std::optional<SlotRun> Tier::allocate_run(std::uint32_t want, Slot hint, std::uint32_t least) {
+    const bool hinted = hint.valid() && hint.value < capacity_slots_;
+    if (hinted && free_run(hint.value, want) >= least)
+        return SlotRun{hint, take_run(hint.value, want)};
     // A few places are looked at for a run that is long enough; the longest wins, so a fragmented
     // tier costs a bounded search and not a walk over all of it.
-    constexpr int kPlaces = 8;
+    const int places = least > 1 ? 64 : 8;
     std::uint32_t best_start = 0;
     std::uint32_t best_length = 0;
-    std::uint32_t from = cursor_ / kWordSlots;
-    for (int place = 0; place < kPlaces && best_length < want; ++place) {
+    std::uint32_t from = (hinted && least > 1 ? hint.value : cursor_) / kWordSlots;
+    for (int place = 0; place < places && best_length < want; ++place) {
         const std::optional<std::uint32_t> word = find_word(from);
         if (!word)
             break;
@@ -140,7 +137,7 @@ std::optional<SlotRun> Tier::allocate_run(std::uint32_t want, Slot hint) {
         }
         from = *word + 1 < live_.size() ? *word + 1 : 0;
     }
-    if (best_length == 0)
+    if (best_length < least)
         return std::nullopt;
     const std::uint32_t taken = take_run(best_start, want);
     TIDEMARK_CHECK(taken == best_length);
@@ -177,14 +174,14 @@ std::optional<SlotRun> Tier::allocate_segment() {
     return SlotRun{Slot{first}, kSegmentPages};
 }
 
-std::optional<SlotRun> Tier::allocate(std::uint32_t want, Slot hint) {
-    TIDEMARK_CHECK(want > 0);
+std::optional<SlotRun> Tier::allocate(std::uint32_t want, Slot hint, std::uint32_t least) {
+    TIDEMARK_CHECK(least > 0 && want >= least);
     const MutexLock lock(mutex_);
     if (class_ == TierClass::qlc) {
         TIDEMARK_CHECK(want == kSegmentPages);
         return allocate_segment();
     }
-    return allocate_run(want, hint);
+    return allocate_run(want, hint, least);
 }
 
 void Tier::release(Slot slot) {

@@ -54,9 +54,10 @@ class Tier {
   public:
     Tier(TierClass tier_class, std::unique_ptr<Disk> disk, std::uint64_t capacity_bytes);
 
-    // Up to `want` consecutive free slots (at least 1), nullopt if full. QLC: want is kSegmentPages
-    // and the run is a whole empty segment.
-    std::optional<SlotRun> allocate(std::uint32_t want, Slot hint);
+    // Up to `want` consecutive free slots, at least `least`. nullopt if full or, with `least` above 1, if
+    // the next few thousand slots from the hint on have no such run. QLC: want is kSegmentPages and the
+    // run is a whole empty segment.
+    std::optional<SlotRun> allocate(std::uint32_t want, Slot hint, std::uint32_t least = 1);
     void release(Slot slot);
     void release(SlotRun run);
 
@@ -81,7 +82,8 @@ class Tier {
     std::optional<std::uint32_t> find_word(std::uint32_t from) const TIDEMARK_REQUIRES(mutex_);
     std::uint32_t free_run(std::uint32_t start, std::uint32_t most) const TIDEMARK_REQUIRES(mutex_);
     std::uint32_t take_run(std::uint32_t start, std::uint32_t want) TIDEMARK_REQUIRES(mutex_);
-    std::optional<SlotRun> allocate_run(std::uint32_t want, Slot hint) TIDEMARK_REQUIRES(mutex_);
+    std::optional<SlotRun> allocate_run(std::uint32_t want, Slot hint, std::uint32_t least)
+        TIDEMARK_REQUIRES(mutex_);
     std::optional<SlotRun> allocate_segment() TIDEMARK_REQUIRES(mutex_);
 
     TierClass class_;

@@ -64,7 +64,7 @@ class TidemarkSide final : public MemorySide {
         backend_options.config.prefetch = options.prefetch;
         backend_options.tier_count = 1;
         backend_options.tiers[0] = {options.folder.c_str(), TIDEMARK_TIER_NVME,
-                                    (options.size + kMiB - 1) / kMiB * kMiB};
+                                    2 * ((options.size + kMiB - 1) / kMiB * kMiB)};
         backend_options.event = on_event;
         backend_options.event_opaque = this;
         if (tidemark_backend_create(engine_, &backend_options, &backend_, msg, sizeof(msg)) != 0 ||
