@@ -114,7 +114,8 @@ class Backend {
         std::byte *bytes = nullptr;      // of region
         std::vector<LoadItem> items;     // the pages being read,
         std::vector<IoRequest> requests; // in these pieces,
-        std::size_t pending = 0;         // so many of which are not finished
+        std::vector<std::uint8_t> request_tier;
+        std::size_t pending = 0; // so many of which are not finished
     };
     enum class Step : std::uint8_t {
         none,
@@ -234,18 +235,20 @@ class Backend {
     Arrival *find_arrival(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     Arrival *idle_arrival() TIDEMARK_REQUIRES(mutex_);
     void ahead_main();
+    void release_unused();
+    void forget_arrival(const Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
+
+    // arrival.cc
     void take_arrival_pages(Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
     void start_ahead(Arrival &arrival);
+    void add_read(Arrival &arrival, std::size_t i);
     void finish_read(IoRequest &request);
     void verify_arrival(Arrival &arrival);
     void settle_arrival(Arrival &arrival);
     Plan plan_landing(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     void land_arrival(Arrival &arrival, const Fault *fault);
     void end_arrival(Arrival &arrival, std::uint32_t landed, bool moved) TIDEMARK_REQUIRES(mutex_);
-    void release_unused();
-    void forget_arrival(const Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
     static std::byte *arrival_bytes(const Arrival &arrival, PageIndex page);
-    static std::size_t tier_of_request(const Arrival &arrival, const IoRequest &request);
 
     // eviction.cc
     void evictor_main();
