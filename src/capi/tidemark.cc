@@ -15,7 +15,6 @@
 #include <thread>
 
 struct tidemark_engine {
-    std::uint32_t handlers = 0;
     tidemark_log_fn *log = nullptr;
     void *log_opaque = nullptr;
     tidemark::Mutex mutex;
@@ -218,9 +217,6 @@ int tidemark_engine_create(const tidemark_engine_options *options, tidemark_engi
                           {EINVAL, "the program and libtidemark disagree about the size of "
                                    "tidemark_engine_options: they are of different versions"});
         auto made = std::make_unique<tidemark_engine>();
-        const std::uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
-        made->handlers = options->handler_threads != 0 ? std::min(options->handler_threads, 64u)
-                                                       : std::clamp(cpus, 2u, 8u);
         made->log = options->log;
         made->log_opaque = options->log_opaque;
         *engine = made.release();
@@ -257,7 +253,7 @@ int tidemark_backend_create(tidemark_engine *engine, const tidemark_backend_opti
         made->engine = engine;
         made->block_size = options->block_size;
         made->backend = std::make_unique<Backend>(options->id, to_engine(options->config),
-                                                  std::move(*tiers), engine->handlers, listener);
+                                                  std::move(*tiers), listener);
         MutexLock lock(engine->mutex);
         engine->backends.push_back(made.get());
         *backend = made.release();

@@ -78,8 +78,6 @@ typedef void tidemark_log_fn(void *opaque, enum tidemark_log_level level, const 
 
 struct tidemark_engine_options {
     size_t size;
-    /* fault handlers per backend; 0 = one per CPU, at least 2, at most 8 */
-    uint32_t handler_threads;
     tidemark_log_fn *log; /* may be NULL */
     void *log_opaque;
 };

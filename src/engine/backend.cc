@@ -10,13 +10,14 @@ namespace tidemark {
 namespace {
 constexpr std::uint32_t kReserveMost = 1024;       // pages: 4 MiB
 constexpr std::uint32_t kRegionReserveMost = 4096; // while DRAM is used 2 MiB at a time
+constexpr std::uint32_t kAheadDepth = 256;         // scattered slots of a region or two
 constexpr std::uint64_t kSlackLeast = 4ull << 20;
 } // namespace
 
 Backend::Backend(std::string id, BackendConfig config, std::vector<std::unique_ptr<Tier>> tiers,
-                 std::uint32_t handlers, Listener listener)
-    : id_(std::move(id)), handlers_(handlers), listener_(std::move(listener)),
-      tiers_(std::move(tiers)), config_(config) {
+                 Listener listener)
+    : id_(std::move(id)), listener_(std::move(listener)), tiers_(std::move(tiers)),
+      config_(config) {
     for (std::size_t i = 0; i < tiers_.size(); ++i)
         tier_order_.push_back(i);
     std::stable_sort(tier_order_.begin(), tier_order_.end(), [this](std::size_t a, std::size_t b) {
@@ -33,64 +34,93 @@ Backend::~Backend() {
         mover_work_.notify_all();
         parked_work_.notify_all();
         ahead_work_.notify_all();
-        turn_.notify_all();
         transit_done_.notify_all();
     }
-    if (memory_)
-        memory_->stop_faults();
+    if (service_)
+        service_->stop();
     threads_.clear(); // joins
 }
 
 Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t pages) {
-    for (std::uint32_t i = 0; i < handlers_ + 3; ++i) {
-        auto loader = Loader::open(tiers_);
+    memory_ = std::move(memory);
+    pages_ = pages;
+    Result<void> opened = open_loaders();
+    if (opened)
+        opened = open_queues();
+    if (opened)
+        opened = map_frames();
+    if (!opened)
+        return opened;
+    {
+        MutexLock lock(mutex_);
+        table_ = PageTable(pages);
+        policy_ = make_policy(config_.policy, pages);
+        apply_limit();
+        charged_ = buffer_pages();
+    }
+    threads_.emplace_back("tm-fault", [this] { service_main(); });
+    threads_.emplace_back("tm-parked", [this] { parked_main(*parked_loader_); });
+    threads_.emplace_back("tm-ahead", [this] { ahead_main(); });
+    threads_.emplace_back("tm-evict", [this] { evictor_main(); });
+    threads_.emplace_back("tm-move", [this] { mover_main(*mover_loader_); });
+    MutexLock lock(mutex_);
+    return config_.dram_limit < bytes_of(pages_) ? arm() : Result<void>{};
+}
+
+Result<void> Backend::open_loaders() {
+    MutexLock lock(control_mutex_);
+    for (std::unique_ptr<Loader> *place : {&parked_loader_, &mover_loader_, &control_loader_}) {
+        auto loader = Loader::open(tiers_, Loader::kPages, true);
         if (!loader)
             return tl::unexpected<Error>(loader.error());
-        loaders_.push_back(std::move(*loader));
+        *place = std::move(*loader);
     }
+    for (Demand &demand : demands_) {
+        auto loader = Loader::open(tiers_, kLoadWindow, false);
+        if (!loader)
+            return tl::unexpected<Error>(loader.error());
+        demand.loader = std::move(*loader);
+    }
+    return {};
+}
+
+Result<void> Backend::open_queues() {
+    std::vector<Disk *> disks;
     for (const auto &tier : tiers_) {
         auto queue = tier->disk().open_queue(Loader::kPages);
         if (!queue)
             return tl::unexpected<Error>(queue.error());
         write_queues_.push_back(std::move(*queue));
-        if (queue = tier->disk().open_queue(Loader::kPages); !queue)
+        if (queue = tier->disk().open_queue(kAheadDepth); !queue)
             return tl::unexpected<Error>(queue.error());
         ahead_queues_.push_back(std::move(*queue));
-        pack_next_.push_back(Slot{pages < tier->capacity_slots() ? pages : 0}); // off the homes
+        pack_next_.push_back(Slot{pages_ < tier->capacity_slots() ? pages_ : 0}); // off the homes
+        disks.push_back(&tier->disk());
     }
-    for (auto &arrival : arrivals_)
-        arrival = std::make_unique<Arrival>();
+    auto service = memory_->open_service(disks, kDemands * kLoadWindow);
+    if (!service)
+        return tl::unexpected<Error>(service.error());
+    service_ = std::move(*service);
+    return {};
+}
+
+Result<void> Backend::map_frames() {
     std::vector<std::unique_ptr<Frame> *> frames{&unite_frame_};
-    for (const auto &arrival : arrivals_)
+    for (auto &arrival : arrivals_) {
+        arrival = std::make_unique<Arrival>();
         frames.push_back(&arrival->frame);
+    }
     for (std::unique_ptr<Frame> *place : frames) {
         auto frame = Frame::map();
         if (!frame)
             return tl::unexpected<Error>(frame.error());
         *place = std::move(*frame);
     }
-    memory_ = std::move(memory);
-    pages_ = pages;
-    {
-        MutexLock lock(mutex_);
-        table_ = PageTable(pages);
-        policy_ = make_policy(config_.policy, pages);
-        apply_limit();
-        // The bounce buffers are DRAM of this block too.
-        charged_ = (handlers_ + 3) * (Loader::kPages + 1);
-    }
-    for (std::uint32_t i = 0; i < handlers_; ++i)
-        threads_.emplace_back("tm-fault", [this, i] { handler_main(*loaders_[i], i); });
-    threads_.emplace_back("tm-parked", [this] { parked_main(*loaders_[handlers_]); });
-    threads_.emplace_back("tm-ahead", [this] { ahead_main(); });
-    threads_.emplace_back("tm-evict", [this] { evictor_main(); });
-    threads_.emplace_back("tm-move", [this] { mover_main(*loaders_[handlers_ + 1]); });
-    MutexLock lock(mutex_);
-    return config_.dram_limit < bytes_of(pages_) ? arm() : Result<void>{};
+    return {};
 }
 
-// From here on a page that is not in R reaches a handler. Pages the guest has touched already are
-// resident; the mutex keeps the handlers out until they are known.
+// From here on an access to a page that is not in R is a fault. Pages the guest has touched already are
+// resident; the mutex keeps the service thread out until they are known.
 Result<void> Backend::arm() {
     if (armed_)
         return {};

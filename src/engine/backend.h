@@ -2,8 +2,8 @@
 //
 // One block of guest RAM: its page table, its DRAM budget and the threads that move its pages.
 //
-//    handler threads   read faults and serve them                        handlers.cc, fault_service.cc
-//    parked server     serves faults that had to wait                    handlers.cc, fault_service.cc
+//    service thread    takes faults and serves them                      service.cc, fault_service.cc
+//    parked server     serves faults that had to wait                    service.cc, fault_service.cc
 //    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc
 //    ahead thread      reads regions before the guest comes to them      stream.cc
 //    mover             demotes, promotes on request, compacts QLC        mover.cc
@@ -50,9 +50,8 @@ struct Fault {
 
 class Backend {
   public:
-    // handlers: number of fault handler threads.
     Backend(std::string id, BackendConfig config, std::vector<std::unique_ptr<Tier>> tiers,
-            std::uint32_t handlers, Listener listener);
+            Listener listener);
     ~Backend();
     Backend(const Backend &) = delete;
     Backend &operator=(const Backend &) = delete;
@@ -77,9 +76,15 @@ class Backend {
 
     const std::string &id() const { return id_; }
     std::uint32_t pages() const { return pages_; }
+    // DRAM its buffers take, whatever the limit.
+    static std::uint32_t buffer_pages() {
+        return kDemands * Loader::dram_pages(kLoadWindow) + 3 * Loader::dram_pages(Loader::kPages);
+    }
 
   private:
     static constexpr std::uint32_t kStreamWindowMost = 64;
+    static constexpr std::uint32_t kDemands = 8;     // demand reads under way at a time,
+    static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each
     // A fault waits so long for 2 MiB of DRAM, before less will do.
     static constexpr auto kRegionWait = std::chrono::milliseconds(20);
     struct Held {
@@ -160,12 +165,20 @@ class Backend {
         std::vector<IoRequest> requests; // one a piece
         std::size_t pending = 0;         // not finished
     };
+    struct Demand { // a fault whose page is being read
+        Fault fault;
+        std::unique_ptr<Loader> loader;
+        std::size_t pending = 0; // requests not finished; 0: free
+    };
     struct PrefetchRequest {
         PageRun run;
         bool to_dram;
     };
 
     // backend.cc: arming, the DRAM budget, the end of a transit
+    Result<void> open_loaders();
+    Result<void> open_queues();
+    Result<void> map_frames();
     Result<void> arm() TIDEMARK_REQUIRES(mutex_);
     bool charge(std::uint32_t pages, bool keep_reserve) TIDEMARK_REQUIRES(mutex_);
     void uncharge(std::uint32_t pages) TIDEMARK_REQUIRES(mutex_);
@@ -189,16 +202,18 @@ class Backend {
     void post(Event event) TIDEMARK_REQUIRES(mutex_);
     void deliver_events() TIDEMARK_EXCLUDES(mutex_);
 
-    // handlers.cc
-    void handler_main(Loader &loader, std::uint32_t number);
-    bool wait_turn(std::uint32_t number);
-    void note_turn(std::size_t faults, bool crowded, std::int32_t thread_id);
+    // service.cc
+    void service_main();
+    Demand *free_demand();
+    void start_demand(Demand &demand);
+    void demand_read(IoRequest &request);
     void parked_main(Loader &loader);
     void park(Fault fault, std::uint32_t need) TIDEMARK_REQUIRES(mutex_);
     std::deque<Fault>::iterator next_parked() TIDEMARK_REQUIRES(mutex_);
 
     // fault_service.cc
-    void serve(const Fault &fault, Loader &loader);
+    // True: loader.items are to be read, the fault's own page first.
+    bool serve(const Fault &fault, Loader &loader);
     Plan plan_fault(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     Plan plan_zero_fill(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     Plan plan_take_back(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
@@ -256,7 +271,6 @@ class Backend {
     bool evict_some();
     bool drop_stale_shadows();
     std::uint32_t staged_target() const TIDEMARK_REQUIRES(mutex_);
-    void stage_meanwhile();
     bool stage_some(std::uint32_t want);
     std::vector<PageRun> select_victims(std::uint32_t want) TIDEMARK_REQUIRES(mutex_);
     bool whole_region_cold(PageRun region, std::uint8_t wanted) TIDEMARK_REQUIRES(mutex_);
@@ -304,22 +318,18 @@ class Backend {
     // control.cc
     void wait_still(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void discard_part(PageRun run);
-    Loader &control_loader() TIDEMARK_REQUIRES(control_mutex_) { return *loaders_[handlers_ + 2]; }
     std::size_t tier_of_class(TierClass tier_class) const; // tiers_.size() if there is none
 
     const std::string id_;
     std::uint32_t pages_ = 0;
-    const std::uint32_t handlers_;
     const Listener listener_;
     std::vector<std::unique_ptr<Tier>> tiers_;
     std::vector<std::size_t> tier_order_; // indices, fastest class first
     std::unique_ptr<GuestMemory> memory_;
     const Clock::time_point started_ = Clock::now();
-    LatencyHistogram latency_;              // has its own atomics
-    std::atomic<std::uint32_t> serving_{0}; // handlers at work on a fault
+    LatencyHistogram latency_; // has its own atomics
 
     Mutex mutex_;
-    CondVar turn_;         // handlers that are not to read faults wait here
     CondVar work_;         // the evictor waits here
     CondVar mover_work_;   // the mover waits here
     CondVar parked_work_;  // the parked server waits here
@@ -350,11 +360,6 @@ class Backend {
         staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
     std::vector<PageRun> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint32_t stale_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0; // in them
-    struct Turns {                                              // see handlers.cc
-        bool all = false;
-        std::uint32_t leader = 0;
-        std::uint32_t seen = 0, crowded = 0; // faults since the last look
-    } turns_ TIDEMARK_GUARDED_BY(mutex_);
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
@@ -381,8 +386,13 @@ class Backend {
     std::vector<std::unique_ptr<IoQueue>> write_queues_;
     std::vector<Clock::time_point> tier_failed_at_;
     std::vector<Slot> pack_next_; // per tier: behind the last run scattered pages were packed into
-    std::vector<std::unique_ptr<Loader>> loaders_; // handlers, then parked server, mover, callers
-    Mutex control_mutex_;         // one reader of cold pages at a time; above mutex_
+
+    // Used by the service thread alone. The queue goes first, too.
+    std::array<Demand, kDemands> demands_;
+    std::unique_ptr<ServiceQueue> service_;
+    std::unique_ptr<Loader> parked_loader_, mover_loader_; // their threads'
+    Mutex control_mutex_; // one reader of cold pages at a time; above mutex_
+    std::unique_ptr<Loader> control_loader_ TIDEMARK_GUARDED_BY(control_mutex_);
     std::vector<Thread> threads_; // last member: joined first
 };
 

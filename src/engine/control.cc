@@ -209,8 +209,8 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
             table_.set_state(page, PageState::filling);
             break;
         case PageState::stored:
-            control_loader().items.clear();
-            add_load(page, control_loader());
+            control_loader_->items.clear();
+            add_load(page, *control_loader_);
             break;
         case PageState::arrived:
             // Its frame may not go away meanwhile: the one copy made under the lock.
@@ -226,9 +226,9 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
     }
     int error = 0;
     if (from == PageState::stored) {
-        control_loader().read(false, [](std::size_t, std::size_t) {});
-        error = control_loader().items[0].error;
-        std::memcpy(out.data(), control_loader().page_bytes(0), kPageSize);
+        control_loader_->read(false, [](std::size_t, std::size_t) {});
+        error = control_loader_->items[0].error;
+        std::memcpy(out.data(), control_loader_->page_bytes(0), kPageSize);
     } else if (from == PageState::resident) {
         error = memory_->peek_guest(page, out);
     } else {

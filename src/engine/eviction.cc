@@ -17,7 +17,6 @@ namespace tidemark {
 namespace {
 constexpr std::uint32_t kBatch = 64;
 constexpr std::uint32_t kSweep = 32768; // table entries looked at per hold of the lock
-constexpr std::uint32_t kMeanwhile = 4; // pages a handler stages while it waits for a read
 constexpr int kMoveAttempts = 16;
 constexpr auto kRegionsOver = std::chrono::milliseconds(200); // since the last: none is expected
 } // namespace
@@ -119,27 +118,12 @@ std::uint32_t Backend::staged_target() const {
     return limit_pages_ / 256 * policy_->staged_share();
 }
 
-// For a handler whose read is under way. The faulting thread, which last ran on this CPU, waits: taking a
-// page from under it now needs no interrupt to another CPU, which costs more than all the rest
-// (measured: 1.3 us a page against 17). Not if several threads fault: others would be interrupted.
-void Backend::stage_meanwhile() {
-    {
-        MutexLock lock(mutex_);
-        if (turns_.all || staging_ || free_pages() >= reserve_high_ ||
-            table_.count(PageState::staged) >= staged_target() + 2 * kBatch)
-            return;
-    }
-    stage_some(kMeanwhile);
-}
-
-// One thread at a time: two that take pages from one huge page get EEXIST from Linux 6.18 for pages that
-// are not there.
 bool Backend::stage_some(std::uint32_t want) {
     std::vector<PageRun> runs;
     {
         MutexLock lock(mutex_);
         if (staging_)
-            return true; // by somebody else
+            return true; // by the thread that unites regions
         if (policy_->ageing_due())
             age_ranks();
         runs = select_victims(want);

@@ -3,11 +3,12 @@
 // From a fault message to a mapped page.
 //
 //   serve():  lock -> plan_fault(): look at the page's state, charge DRAM, take the page into transit
-//             unlock -> the slow part: copy, zero, or read and verify
+//             unlock -> the slow part: copy, zero
 //             lock -> finish_resident()
+//    a read is left to the caller (service.cc), who hands what comes in to land()
 //
-// A fault never waits inside a handler for anything but its own read: without DRAM it is parked, on a
-// page in transit it is left to whoever ends the transit.
+// A fault waits for nothing in here: without DRAM it is parked, on a page in transit it is left to whoever
+// ends the transit.
 #include "engine/backend.h"
 
 #include <algorithm>
@@ -17,10 +18,9 @@ namespace tidemark {
 
 namespace {
 constexpr std::uint32_t kZeroWindow = 16;
-constexpr std::uint32_t kLoadWindow = Loader::kPages;
 } // namespace
 
-void Backend::serve(const Fault &fault, Loader &loader) {
+bool Backend::serve(const Fault &fault, Loader &loader) {
     Plan plan;
     {
         MutexLock lock(mutex_);
@@ -29,18 +29,16 @@ void Backend::serve(const Fault &fault, Loader &loader) {
     EnterReason reason = EnterReason::first_touch;
     switch (plan.step) {
     case Step::none:
-        return;
+        return false;
     case Step::poison:
         memory_->poison(plan.run);
         memory_->wake(plan.run);
-        return;
+        return false;
     case Step::load:
-        execute_load(&fault, loader, EnterReason::unasked);
-        deliver_events();
-        return;
+        return true;
     case Step::land:
         land_arrival(*plan.arrival, &fault);
-        return;
+        return false;
     case Step::from_shadow:
         map_in(plan.run, memory_->shadow(fault.page));
         reason = EnterReason::refault_staged;
@@ -59,7 +57,7 @@ void Backend::serve(const Fault &fault, Loader &loader) {
     if (plan.step == Step::region_fill) {
         finish_region(plan.run, reason, now);
         spare_moved(plan.spare);
-        return;
+        return false;
     }
     for (PageIndex page = plan.run.first; page < plan.run.end(); page = page.next()) {
         if (plan.step == Step::from_shadow) {
@@ -70,6 +68,7 @@ void Backend::serve(const Fault &fault, Loader &loader) {
         }
         finish_resident(page, reason, now);
     }
+    return false;
 }
 
 Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
@@ -198,7 +197,7 @@ bool Backend::add_load(PageIndex page, Loader &loader) {
     table_.set_state(page, PageState::loading);
     loader.items.push_back(
         {page, entry.slot, static_cast<std::uint8_t>(entry.tier()), entry.checksum, 0});
-    return loader.items.size() < Loader::kPages;
+    return !loader.full();
 }
 
 Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
@@ -246,16 +245,12 @@ void Backend::plan_load(const Fault &fault, Loader &loader, std::uint32_t window
     stream_served(fault.page, ahead);
 }
 
-// Reads loader.items (all in state loading, all charged) and maps what came back good. With a fault,
-// items[0] is its page and goes first.
+// Reads loader.items (all in state loading, all charged), waiting, and maps what came back good. With a
+// fault, items[0] is its page and goes first.
 void Backend::execute_load(const Fault *fault, Loader &loader, EnterReason others) {
-    loader.read(
-        fault != nullptr,
-        [&](std::size_t first, std::size_t count) { land(loader, first, count, fault, others); },
-        [&] {
-            if (fault != nullptr)
-                stage_meanwhile();
-        });
+    loader.read(fault != nullptr, [&](std::size_t first, std::size_t count) {
+        land(loader, first, count, fault, others);
+    });
 }
 
 void Backend::land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,

@@ -9,33 +9,31 @@
 
 namespace tidemark {
 
-namespace {
-constexpr std::uint64_t pack(std::size_t first, std::size_t count) {
-    return (std::uint64_t{first} << 32) | count;
-}
-} // namespace
-
 void Loader::Free::operator()(std::byte *bytes) const {
     std::free(bytes);
 }
 
-Loader::Loader(std::span<const std::unique_ptr<Tier>> tiers) : tiers_(tiers) {
-    items.reserve(kPages);
-    void *bytes = std::aligned_alloc(kPageSize, (kPages + 1) * kPageSize);
+Loader::Loader(std::span<const std::unique_ptr<Tier>> tiers, std::uint32_t pages)
+    : tiers_(tiers), pages_(pages) {
+    items.reserve(pages);
+    requests_.reserve(pages);
+    requested_.reserve(pages);
+    void *bytes = std::aligned_alloc(kPageSize, bytes_of(dram_pages(pages)));
     TIDEMARK_CHECK(bytes != nullptr);
     std::memset(bytes, 0,
-                (kPages + 1) * kPageSize); // the last page stays zero: padding for write()
+                bytes_of(dram_pages(pages))); // the last page stays zero: padding for write()
     buffer_.reset(static_cast<std::byte *>(bytes));
 }
 
-Result<std::unique_ptr<Loader>> Loader::open(std::span<const std::unique_ptr<Tier>> tiers) {
-    std::unique_ptr<Loader> loader(new Loader(tiers));
+Result<std::unique_ptr<Loader>> Loader::open(std::span<const std::unique_ptr<Tier>> tiers,
+                                             std::uint32_t pages, bool waits) {
+    std::unique_ptr<Loader> loader(new Loader(tiers, pages));
     auto frame = Frame::map();
     if (!frame)
         return tl::unexpected<Error>(frame.error());
     loader->frame_ = std::move(*frame);
-    for (const auto &tier : tiers) {
-        auto queue = tier->disk().open_queue(kPages);
+    for (std::size_t i = 0; waits && i < tiers.size(); ++i) {
+        auto queue = tiers[i]->disk().open_queue(pages);
         if (!queue)
             return tl::unexpected<Error>(queue.error());
         loader->queues_.push_back(std::move(*queue));
@@ -47,49 +45,53 @@ IoRequest Loader::make_request(std::size_t first, std::size_t count) {
     IoRequest request;
     request.offset = items[first].slot.byte_offset();
     request.parts.push_back({page_bytes(first), count * kPageSize});
-    request.tag = pack(first, count);
+    request.disk = items[first].tier;
     return request;
 }
 
-void Loader::read(bool demand, const std::function<void(std::size_t, std::size_t)> &done,
-                  const std::function<void()> &meanwhile) {
-    TIDEMARK_CHECK(!items.empty() && items.size() <= kPages);
+std::span<IoRequest> Loader::requests(bool demand) {
+    TIDEMARK_CHECK(!items.empty() && items.size() <= pages_);
     // Neighbouring slots of one tier make one request; the demanded page goes alone, so that it need
     // not wait for its neighbours.
-    std::vector<IoRequest> requests;
-    requests.reserve(items.size());
+    requests_.clear();
+    requested_.clear();
     for (std::size_t first = 0; first < items.size();) {
         std::size_t end = first + 1;
         if (!(demand && first == 0))
             while (end < items.size() && items[end].tier == items[first].tier &&
                    items[end].slot.value == items[end - 1].slot.value + 1)
                 ++end;
-        requests.push_back(make_request(first, end - first));
+        requests_.push_back(make_request(first, end - first));
+        requested_.push_back({first, end - first});
         first = end;
     }
-    for (IoRequest &request : requests) {
+    return requests_;
+}
+
+void Loader::read(bool demand, const std::function<void(std::size_t, std::size_t)> &done) {
+    for (IoRequest &request : requests(demand)) {
         IoRequest *const one = &request;
-        queues_[items[request.tag >> 32].tier]->submit({&one, 1});
+        queues_[request.disk]->submit({&one, 1}, Start::with_wait);
     }
-    meanwhile();
     for (const auto &queue : queues_)
-        while (IoRequest *request = queue->wait_one()) {
-            settle(*request);
-            done(request->tag >> 32, request->tag & UINT32_MAX);
+        while (const IoRequest *request = queue->wait_one()) {
+            const Items settled = settle(*request);
+            done(settled.first, settled.count);
         }
 }
 
-void Loader::settle(IoRequest &request) {
-    const std::size_t first = request.tag >> 32, count = request.tag & UINT32_MAX;
-    TierCounters &counters = tiers_[items[first].tier]->counters();
-    const bool good = request.result == static_cast<std::int64_t>(count * kPageSize);
+Loader::Items Loader::settle(const IoRequest &request) {
+    const Items asked = requested_[static_cast<std::size_t>(&request - requests_.data())];
+    TierCounters &counters = tiers_[request.disk]->counters();
+    const bool good = request.result == static_cast<std::int64_t>(bytes_of(asked.count));
     if (good)
-        counters.read_bytes += count * kPageSize;
+        counters.read_bytes += bytes_of(asked.count);
     else
         ++counters.read_errors;
-    for (std::size_t i = first; i < first + count; ++i)
+    for (std::size_t i = asked.first; i < asked.first + asked.count; ++i)
         if (!good || !verify(items[i], i))
             read_again(items[i], i);
+    return asked;
 }
 
 bool Loader::verify(LoadItem &item, std::size_t index) {
@@ -121,13 +123,13 @@ void Loader::read_again(LoadItem &item, std::size_t index) {
 }
 
 int Loader::write(std::size_t tier, SlotRun run, std::size_t count) {
-    TIDEMARK_CHECK(count <= run.count && count <= kPages && run.count <= kPages);
+    TIDEMARK_CHECK(count <= run.count && run.count <= pages_);
     IoRequest request;
     request.write = true;
     request.offset = run.first.byte_offset();
     request.parts.push_back({buffer_.get(), count * kPageSize});
     for (std::size_t i = count; i < run.count; ++i)
-        request.parts.push_back({page_bytes(kPages), kPageSize});
+        request.parts.push_back({page_bytes(pages_), kPageSize});
     const std::uint64_t length = request.length();
     IoRequest *const one = &request;
     queues_[tier]->submit({&one, 1});

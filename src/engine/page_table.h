@@ -57,7 +57,7 @@ inline constexpr std::uint8_t wanted = 0x08;    // a fault waits for the transit
 inline constexpr std::uint8_t shadow_busy =
     0x10; // S[i] is being written from, and state has left `writing`
 inline constexpr std::uint8_t shadow_stale = 0x20;   // S[i] is to be dropped
-inline constexpr std::uint8_t shadow_reading = 0x80; // a handler is copying S[i] back into R
+inline constexpr std::uint8_t shadow_reading = 0x80; // somebody copies S[i] back into R
 inline constexpr std::uint8_t unasked =
     0x40; // came in by read-ahead or prefetch, not seen used since
 } // namespace page_flags

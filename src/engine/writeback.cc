@@ -208,7 +208,7 @@ bool Backend::settle(std::span<const WriteItem> items) {
             entry.checksum = item.checksum;
         }
         if (!still) {
-            // Refaulted while it was written. Whoever of us and the handler needs S last gives it up.
+            // Refaulted while it was written. Whoever of us and who serves the fault needs S last gives it up.
             if (entry.has(page_flags::shadow_reading))
                 entry.clear(page_flags::shadow_busy);
             else

@@ -23,6 +23,7 @@ struct IoRequest {
     std::vector<iovec> parts; // page-aligned pieces, total a multiple of 4096
     std::int64_t result = 0;  // after completion: bytes moved, or -errno. Short = treat as error
     std::uint64_t tag = 0;    // the caller's
+    std::uint8_t disk = 0;    // which, where a queue is over several (sys/service_queue.h)
     std::uint64_t length() const {
         std::uint64_t sum = 0;
         for (const iovec &part : parts)
@@ -62,6 +63,7 @@ class Disk {
     virtual int discard(std::uint64_t offset, std::uint64_t length) = 0;
     virtual std::uint64_t size() const = 0; // bytes
     virtual bool direct() const = 0;        // O_DIRECT in use
+    virtual int descriptor() const = 0;     // -1 if there is none
 };
 
 // path: a directory (O_TMPFILE, or create 0600 + unlink), a path that does not exist yet (created 0600

@@ -83,6 +83,7 @@ class FakeDisk final : public Disk {
     }
     std::uint64_t size() const override { return state_->size(); }
     bool direct() const override { return true; }
+    int descriptor() const override { return -1; }
 
   private:
     std::shared_ptr<FakeDiskState> state_;

@@ -89,27 +89,6 @@ Result<std::vector<bool>> FakeMemory::mapped_pages() {
     return guest_present_;
 }
 
-std::size_t FakeMemory::read_faults(std::span<FaultMessage> messages) {
-    TIDEMARK_CHECK(!messages.empty());
-    const MutexLock lock(mutex_);
-    while (!stopped_ && faults_.empty())
-        changed_.wait(mutex_);
-    if (stopped_)
-        return 0;
-    const std::size_t count = std::min(messages.size(), faults_.size());
-    for (std::size_t i = 0; i < count; ++i) {
-        messages[i] = faults_.front();
-        faults_.pop_front();
-    }
-    return count;
-}
-
-void FakeMemory::stop_faults() {
-    const MutexLock lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
-}
-
 RunResult FakeMemory::move_out(PageRun run) {
     check_run(run);
     const MutexLock lock(mutex_);

@@ -64,12 +64,16 @@ class FakeMemory final : public GuestMemory {
     void reset_dram_peak();
     std::uint64_t injected_errors() const;
 
+    // For its ServiceQueue: the faults there are; and a wait for new ones, but not for long.
+    std::size_t take_faults(std::span<FaultMessage> messages);
+    void wait_for_faults();
+
     // --- GuestMemory ---
     Result<void> arm() override;
     bool huge_aligned() const override { return huge_aligned_; }
     Result<std::vector<bool>> mapped_pages() override;
-    std::size_t read_faults(std::span<FaultMessage> messages) override;
-    void stop_faults() override;
+    Result<std::unique_ptr<ServiceQueue>> open_service(std::span<Disk *const> disks,
+                                                       std::uint32_t depth) override;
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
     RunResult move_in(PageRun run, std::byte *frame) override;
@@ -126,7 +130,6 @@ class FakeMemory final : public GuestMemory {
     std::uint32_t dram_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t dram_peak_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     bool armed_ TIDEMARK_GUARDED_BY(mutex_) = false;
-    bool stopped_ TIDEMARK_GUARDED_BY(mutex_) = false;
     bool gave_up_ TIDEMARK_GUARDED_BY(mutex_) = false;
 };
 

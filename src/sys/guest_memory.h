@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "sys/service_queue.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,13 +25,6 @@
 #include <vector>
 
 namespace tidemark {
-
-struct FaultMessage {
-    PageIndex page;
-    bool in_shadow = false; // an access to a hole of S: a mistake of ours
-    bool write = false;
-    std::int32_t thread_id = 0; // 0 if unknown
-};
 
 struct RunResult {
     std::uint32_t done = 0; // leading pages done
@@ -50,10 +44,10 @@ class GuestMemory {
     // One flag per page of R: is a page mapped there now. After arm(), with no fault being served.
     virtual Result<std::vector<bool>> mapped_pages() = 0;
 
-    // Blocks until there are faults or stop_faults() was called; returns how many were read, 0 = stopped.
-    virtual std::size_t read_faults(std::span<FaultMessage> messages) = 0;
-    // Makes every present and future read_faults() return 0.
-    virtual void stop_faults() = 0;
+    // Where the faults come in, with reads of these disks. One queue at a time; it goes before the memory
+    // and the disks do. depth: most reads in flight.
+    virtual Result<std::unique_ptr<ServiceQueue>> open_service(std::span<Disk *const> disks,
+                                                               std::uint32_t depth) = 0;
 
     // R[i] -> S[i], atomically unmapping R[i].
     virtual RunResult move_out(PageRun run) = 0;

@@ -38,13 +38,4 @@ class Thread {
     std::thread thread_;
 };
 
-// How many CPUs the process may use: those of its main thread, which is never one of the engine's.
-unsigned allowed_cpus();
-// Keeps the calling thread on the n-th of them (counted round: any n names one). False where that is
-// refused, as in a sandbox that denies sched_setaffinity(): the thread then runs as before.
-bool pin_to_cpu(unsigned n);
-// Where a thread last ran, in the same numbers; -1 if that can't be told. It may be the kernel's: KVM has
-// workers of its own wait for pages.
-int cpu_of_thread(int thread_id);
-
 } // namespace tidemark

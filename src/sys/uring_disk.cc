@@ -19,11 +19,12 @@ class UringDisk final : public Disk {
     explicit UringDisk(TierFile file) : file_(std::move(file)) {}
 
     Result<std::unique_ptr<IoQueue>> open_queue(std::uint32_t depth) override {
-        return UringQueue::open(file_.fd.get(), depth);
+        return UringQueue::open({file_.fd.get()}, depth);
     }
     int discard(std::uint64_t offset, std::uint64_t length) override;
     std::uint64_t size() const override { return file_.size; }
     bool direct() const override { return file_.direct; }
+    int descriptor() const override { return file_.fd.get(); }
 
   private:
     TierFile file_;
@@ -55,7 +56,7 @@ open_uring_disk(const std::string &path, std::uint64_t capacity,
     if (!file)
         return tl::unexpected<Error>(file.error());
     // Asked now, so that a missing permission is told before the guest runs.
-    const Result<std::unique_ptr<UringQueue>> probe = UringQueue::open(file->fd.get(), 1);
+    const Result<std::unique_ptr<UringQueue>> probe = UringQueue::open({file->fd.get()}, 1);
     if (!probe)
         return tl::unexpected<Error>(
             Error{probe.error().code, "tier path '" + path + "': " + probe.error().sentence});

@@ -26,6 +26,11 @@ constexpr unsigned kShared = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FL
 constexpr unsigned kBound = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
                             IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 
+// A completion's data is its Flight, or its Input with a mark, or nobody's.
+constexpr std::uint64_t kInputMark = 1;
+constexpr std::uint64_t kNobody = 0;
+constexpr std::uint32_t kInputs = 4; // entries for them, and for taking them back
+
 // Threads by a number of our own: the system's ids come again when a thread has ended.
 std::uint64_t this_thread() {
     static std::atomic<std::uint64_t> threads{0};
@@ -85,16 +90,16 @@ void check_entered(int rc) {
 
 } // namespace
 
-Result<std::unique_ptr<UringQueue>> UringQueue::open(int fd, std::uint32_t depth) {
+Result<std::unique_ptr<UringQueue>> UringQueue::open(std::vector<int> files, std::uint32_t depth) {
     const std::uint32_t entries = std::clamp(depth, 1U, kMostDepth);
-    Result<io_uring> ring = open_ring(entries, kBound);
+    Result<io_uring> ring = open_ring(entries + kInputs, kBound);
     if (!ring)
         return tl::unexpected<Error>(ring.error());
-    return std::unique_ptr<UringQueue>(new UringQueue(fd, *ring, entries));
+    return std::unique_ptr<UringQueue>(new UringQueue(std::move(files), *ring, entries));
 }
 
-UringQueue::UringQueue(int fd, io_uring ring, std::uint32_t depth)
-    : fd_(fd), ring_(ring), flights_(depth) {
+UringQueue::UringQueue(std::vector<int> files, io_uring ring, std::uint32_t depth)
+    : files_(std::move(files)), ring_(ring), flights_(depth) {
     free_.reserve(depth);
     for (Flight &flight : flights_)
         free_.push_back(&flight);
@@ -117,7 +122,8 @@ int UringQueue::take_over() {
         if (const int error = enable_ring(ring_); error != 0)
             return error;
     } else if (is_bound(ring_)) {
-        Result<io_uring> ring = open_ring(static_cast<std::uint32_t>(flights_.size()), kShared);
+        Result<io_uring> ring =
+            open_ring(static_cast<std::uint32_t>(flights_.size()) + kInputs, kShared);
         if (!ring)
             return ring.error().code;
         io_uring_queue_exit(&ring_);
@@ -134,21 +140,22 @@ void UringQueue::push(Flight &flight) {
     const std::vector<iovec> &parts = flight.rest.empty() ? flight.request->parts : flight.rest;
     const std::uint64_t offset = flight.request->offset + flight.done;
     const bool write = flight.request->write;
+    const int file = files_.size() == 1 ? files_[0] : files_.at(flight.request->disk);
     if (parts.size() == 1) {
         const auto length = static_cast<unsigned>(std::min(parts[0].iov_len, kMostBytes));
         if (write)
-            io_uring_prep_write(sqe, fd_, parts[0].iov_base, length, offset);
+            io_uring_prep_write(sqe, file, parts[0].iov_base, length, offset);
         else
-            io_uring_prep_read(sqe, fd_, parts[0].iov_base, length, offset);
+            io_uring_prep_read(sqe, file, parts[0].iov_base, length, offset);
     } else {
         // The kernel takes at most IOV_MAX pieces; the rest is resumed like any short transfer.
         const auto pieces = static_cast<unsigned>(std::min<std::size_t>(parts.size(), IOV_MAX));
         if (write)
-            io_uring_prep_writev(sqe, fd_, parts.data(), pieces, offset);
+            io_uring_prep_writev(sqe, file, parts.data(), pieces, offset);
         else
-            io_uring_prep_readv(sqe, fd_, parts.data(), pieces, offset);
+            io_uring_prep_readv(sqe, file, parts.data(), pieces, offset);
     }
-    io_uring_sqe_set_data(sqe, &flight);
+    io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&flight));
 }
 
 void UringQueue::flush() {
@@ -224,17 +231,64 @@ void UringQueue::keep_rest(Flight &flight, std::uint64_t transferred) {
     rest[0].iov_len -= transferred;
 }
 
-// Takes one completion off the ring; nullptr if its request has to go on.
-IoRequest *UringQueue::settle(io_uring_cqe *cqe) {
-    Flight &flight = *static_cast<Flight *>(io_uring_cqe_get_data(cqe));
+// Takes one completion off the ring; an empty event if its request has to go on.
+UringQueue::Event UringQueue::settle(io_uring_cqe *cqe) {
+    const std::uint64_t data = io_uring_cqe_get_data64(cqe);
     const std::int32_t result = cqe->res;
     io_uring_cqe_seen(&ring_, cqe);
+    if (data == kNobody)
+        return {};
+    if ((data & kInputMark) != 0) {
+        Input &input = *reinterpret_cast<Input *>(data & ~kInputMark);
+        input.asked = false;
+        input.result = result;
+        return {nullptr, &input};
+    }
+    Flight &flight = *reinterpret_cast<Flight *>(data);
     if (!advance(flight, result)) {
         push(flight);
-        return nullptr;
+        return {};
     }
     free_.push_back(&flight);
-    return flight.request;
+    return {flight.request, nullptr};
+}
+
+void UringQueue::ask(Input &input) {
+    TIDEMARK_CHECK(!input.asked && take_over() == 0);
+    io_uring_sqe *sqe = io_uring_get_sqe(&ring_);
+    TIDEMARK_CHECK(sqe != nullptr);
+    io_uring_prep_read(sqe, input.descriptor, input.buffer.data(),
+                       static_cast<unsigned>(input.buffer.size()), 0);
+    io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&input) | kInputMark);
+    input.asked = true;
+}
+
+// What is there already comes first: new requests are submitted by the call that waits, all at once.
+UringQueue::Event UringQueue::wait_event() {
+    if (!finished_.empty())
+        return {pop_finished(), nullptr};
+    for (;;) {
+        if (io_uring_cq_ready(&ring_) == 0)
+            check_entered(io_uring_submit_and_wait(&ring_, 1));
+        io_uring_cqe *cqe = nullptr;
+        if (io_uring_peek_cqe(&ring_, &cqe) != 0)
+            continue;
+        const Event event = settle(cqe);
+        if (event.request != nullptr || event.input != nullptr)
+            return event;
+    }
+}
+
+void UringQueue::take_back(Input &input) {
+    if (!input.asked)
+        return;
+    io_uring_sqe *sqe = io_uring_get_sqe(&ring_);
+    TIDEMARK_CHECK(sqe != nullptr);
+    io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(&input) | kInputMark, 0);
+    io_uring_sqe_set_data64(sqe, kNobody);
+    while (input.asked)
+        if (const Event event = wait_event(); event.request != nullptr)
+            finished_.push_back(event.request);
 }
 
 // Waits for the next request to finish. There must be one in flight.
@@ -249,7 +303,7 @@ IoRequest *UringQueue::reap() {
         io_uring_cqe *cqe = nullptr;
         if (io_uring_peek_cqe(&ring_, &cqe) != 0)
             continue;
-        if (IoRequest *request = settle(cqe); request != nullptr)
+        if (IoRequest *request = settle(cqe).request; request != nullptr)
             return request;
     }
 }
@@ -277,7 +331,7 @@ IoRequest *UringQueue::try_one() {
         io_uring_cqe *cqe = nullptr;
         if (io_uring_peek_cqe(&ring_, &cqe) != 0)
             return nullptr;
-        if (IoRequest *request = settle(cqe); request != nullptr)
+        if (IoRequest *request = settle(cqe).request; request != nullptr)
             return request;
     }
 }

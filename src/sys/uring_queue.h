@@ -12,15 +12,30 @@
 #include "base/result.h"
 #include "sys/disk.h"
 
+#include <cstddef>
 #include <deque>
 #include <liburing.h>
+#include <span>
+#include <vector>
 
 namespace tidemark {
 
 class UringQueue final : public IoQueue {
   public:
-    // The file must stay open while the queue lives. depth: most requests inside the kernel at a time.
-    static Result<std::unique_ptr<UringQueue>> open(int fd, std::uint32_t depth);
+    // Something else to read from, waited for by the same system call as the requests.
+    struct Input {
+        int descriptor = -1;
+        std::span<std::byte> buffer;
+        bool asked = false;      // the kernel has it; not to be moved or freed
+        std::int32_t result = 0; // of the last time: bytes read, or -errno
+    };
+    struct Event { // one of the two
+        IoRequest *request = nullptr;
+        Input *input = nullptr;
+    };
+
+    // The files must stay open while the queue lives. depth: most requests inside the kernel at a time.
+    static Result<std::unique_ptr<UringQueue>> open(std::vector<int> files, std::uint32_t depth);
     // By its thread; by any once nothing is in flight.
     ~UringQueue() override;
     UringQueue(const UringQueue &) = delete;
@@ -29,6 +44,12 @@ class UringQueue final : public IoQueue {
     void submit(std::span<IoRequest *const> requests, Start start) override;
     IoRequest *wait_one() override;
     IoRequest *try_one() override;
+    // Reads once from the input; submitted with the next wait.
+    void ask(Input &input);
+    // The next finished request or input, whichever comes first.
+    Event wait_event();
+    // Takes an input back from the kernel: on return it is no longer asked.
+    void take_back(Input &input);
     std::size_t in_flight() const override {
         return flights_.size() - free_.size() + finished_.size();
     }
@@ -42,18 +63,18 @@ class UringQueue final : public IoQueue {
         std::uint32_t retries = 0;
     };
 
-    UringQueue(int fd, io_uring ring, std::uint32_t depth);
+    UringQueue(std::vector<int> files, io_uring ring, std::uint32_t depth);
     int take_over();
     void start(IoRequest *request);
     void push(Flight &flight);
     void flush();
     bool advance(Flight &flight, std::int32_t result);
     void keep_rest(Flight &flight, std::uint64_t transferred);
-    IoRequest *settle(io_uring_cqe *cqe);
+    Event settle(io_uring_cqe *cqe);
     IoRequest *pop_finished();
     IoRequest *reap();
 
-    const int fd_;
+    const std::vector<int> files_;
     io_uring ring_;
     std::uint64_t owner_ = 0; // number of the thread that submits; 0 = none did yet
     std::vector<Flight> flights_;

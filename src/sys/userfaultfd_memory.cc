@@ -4,12 +4,12 @@
 #include "sys/guest_memory.h"
 
 #include "base/check.h"
-#include "sys/fault_queue.h"
 #include "sys/pagemap.h"
 #include "sys/range_ioctl.h"
 #include "sys/uapi_mman.h"
 #include "sys/uapi_userfaultfd.h"
 #include "sys/unique_fd.h"
+#include "sys/uring_service.h"
 #include "sys/userfaultfd_open.h"
 
 #include <algorithm>
@@ -39,9 +39,9 @@ __u64 address_of(const void *pointer) {
 class UserfaultfdMemory final : public GuestMemory {
   public:
     UserfaultfdMemory(std::string id, std::byte *host, std::uint32_t pages, UniqueFd uffd,
-                      std::unique_ptr<FaultQueue> faults, UniqueFd self)
+                      UniqueFd self)
         : id_(std::move(id)), host_(host), pages_(pages), bytes_(std::size_t{pages} * kPageSize),
-          uffd_(std::move(uffd)), faults_(std::move(faults)), self_(std::move(self)) {}
+          uffd_(std::move(uffd)), self_(std::move(self)) {}
     ~UserfaultfdMemory() override;
     UserfaultfdMemory(const UserfaultfdMemory &) = delete;
     UserfaultfdMemory &operator=(const UserfaultfdMemory &) = delete;
@@ -51,8 +51,8 @@ class UserfaultfdMemory final : public GuestMemory {
     Result<void> arm() override;
     bool huge_aligned() const override { return address_of(host_) % kHugeSize == 0; }
     Result<std::vector<bool>> mapped_pages() override;
-    std::size_t read_faults(std::span<FaultMessage> messages) override;
-    void stop_faults() override { faults_->stop(); }
+    Result<std::unique_ptr<ServiceQueue>> open_service(std::span<Disk *const> disks,
+                                                       std::uint32_t depth) override;
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
     RunResult move_in(PageRun run, std::byte *frame) override;
@@ -81,7 +81,6 @@ class UserfaultfdMemory final : public GuestMemory {
     const std::uint32_t pages_;
     const std::size_t bytes_;
     UniqueFd uffd_;
-    std::unique_ptr<FaultQueue> faults_;
     UniqueFd self_; // pidfd of this process, for process_madvise()
     std::byte *shadow_ = nullptr;
     std::byte *shadow_map_ = nullptr; // what mmap gave; shadow_ is aligned within
@@ -209,14 +208,13 @@ FaultMessage UserfaultfdMemory::translate(const uffd_msg &message) const {
     return fault;
 }
 
-std::size_t UserfaultfdMemory::read_faults(std::span<FaultMessage> messages) {
-    constexpr std::size_t kAtOnce = 32;
-    std::array<uffd_msg, kAtOnce> raw;
-    const std::size_t count =
-        faults_->read(std::span(raw).first(std::min(messages.size(), kAtOnce)));
-    std::transform(raw.begin(), raw.begin() + count, messages.begin(),
-                   [this](const uffd_msg &message) { return translate(message); });
-    return count;
+Result<std::unique_ptr<ServiceQueue>> UserfaultfdMemory::open_service(std::span<Disk *const> disks,
+                                                                      std::uint32_t depth) {
+    auto queue = UringService::open(uffd_.get(), disks, depth,
+                                    [this](const uffd_msg &message) { return translate(message); });
+    if (!queue)
+        return fail(queue.error().code, "memory block '" + id_ + "': " + queue.error().sentence);
+    return std::unique_ptr<ServiceQueue>(std::move(*queue));
 }
 
 // from and to: the pages of run.first. Before R is registered a move out of it would succeed, and the next
@@ -363,15 +361,10 @@ Result<std::unique_ptr<GuestMemory>> make_userfaultfd_memory(const char *id, voi
     Result<UniqueFd> uffd = open_userfaultfd();
     if (!uffd)
         return tl::unexpected<Error>(uffd.error());
-    Result<std::unique_ptr<FaultQueue>> faults = FaultQueue::open(uffd->get());
-    if (!faults)
-        return fail(faults.error().code,
-                    std::string("memory block '") + id + "': " + faults.error().sentence);
     // Without a pidfd pages are given back one range at a time.
     UniqueFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0U)));
-    auto memory =
-        std::make_unique<UserfaultfdMemory>(id, static_cast<std::byte *>(host), pages,
-                                            std::move(*uffd), std::move(*faults), std::move(self));
+    auto memory = std::make_unique<UserfaultfdMemory>(id, static_cast<std::byte *>(host), pages,
+                                                      std::move(*uffd), std::move(self));
     if (Result<void> mapped = memory->map_shadow(); !mapped)
         return tl::unexpected<Error>(mapped.error());
     return memory;

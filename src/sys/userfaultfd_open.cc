@@ -30,7 +30,7 @@ constexpr std::array<Feature, 3> kFeatures{{
 }};
 
 Result<UniqueFd> open_raw() {
-    constexpr int kFlags = O_CLOEXEC; // handlers wait in read()
+    constexpr int kFlags = O_CLOEXEC | O_NONBLOCK;
     int device_error = 0;
     const UniqueFd device(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC));
     if (device.valid()) {

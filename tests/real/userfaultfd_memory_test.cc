@@ -9,6 +9,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <filesystem>
 #include <fstream>
 #include <liburing.h>
 #include <optional>
@@ -99,7 +100,21 @@ class MemoryRig {
             std::abort();
         }
         memory_ = std::move(*made);
+        // In the build folder, which is on a real disk.
+        auto disk =
+            open_uring_disk(std::filesystem::current_path(), bytes_of(256), [](const auto &) {});
+        if (!disk)
+            std::abort();
+        disk_ = std::move(*disk);
+        Disk *const disks[] = {disk_.get()};
+        auto service = memory_->open_service(disks, 8);
+        if (!service)
+            std::abort();
+        service_ = std::move(*service);
     }
+    Disk &disk() { return *disk_; }
+    ServiceQueue &service() { return *service_; }
+    std::size_t faults(std::span<FaultMessage> messages) { return service_->wait(messages).faults; }
     GuestMemory &memory() { return *memory_; }
     // Through the kernel, which faults like the thread itself but answers EFAULT instead of SIGBUS.
     bool read(std::uint32_t page, std::byte *out) {
@@ -122,6 +137,8 @@ class MemoryRig {
     Mapping mapping_{bytes_of(kRigPages)};
     std::array<bool, kRigPages> in_shadow_{};
     std::unique_ptr<GuestMemory> memory_;
+    std::unique_ptr<Disk> disk_;
+    std::unique_ptr<ServiceQueue> service_;
     std::unique_ptr<Pin> pin_;
 };
 

@@ -29,7 +29,6 @@ struct Setup {
     std::uint32_t nvme_pages = 1024; // 0 = no such tier
     std::uint32_t qlc_pages = 3072;
     std::uint64_t seed = 1;
-    std::uint32_t handlers = 2;
 };
 
 inline constexpr auto kBound = std::chrono::seconds(60);
@@ -37,8 +36,7 @@ inline constexpr auto kBound = std::chrono::seconds(60);
 class Machine {
   public:
     explicit Machine(const Setup &setup)
-        : setup_(setup), fixed_pages_((setup.handlers + 3) * (Loader::kPages + 1)),
-          versions_(setup.pages) {
+        : setup_(setup), fixed_pages_(Backend::buffer_pages()), versions_(setup.pages) {
         std::vector<std::unique_ptr<Tier>> tiers;
         for (const auto &[pages, tier_class] : {std::pair{setup.nvme_pages, TierClass::nvme},
                                                 std::pair{setup.qlc_pages, TierClass::qlc}})
@@ -53,8 +51,7 @@ class Machine {
         config.policy = setup.policy;
         Listener listener;
         listener.event = [this](const Event &event) { note(event); };
-        backend = std::make_unique<Backend>("sim", config, std::move(tiers), setup.handlers,
-                                            std::move(listener));
+        backend = std::make_unique<Backend>("sim", config, std::move(tiers), std::move(listener));
         auto owned = std::make_unique<FakeMemory>(setup.pages, setup.seed);
         memory = owned.get();
         REQUIRE(backend->attach(std::move(owned), setup.pages));

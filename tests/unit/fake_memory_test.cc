@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "sys/fake_disk.h"
 #include "sys/fake_memory.h"
 
 #include "support/page_buffer.h"
@@ -28,9 +29,18 @@ class MemoryRig {
     }
     bool in_shadow(PageIndex page) { return memory_.shadow_present(page); }
     void set_in_shadow(PageIndex, bool) {}
+    Disk &disk() { return *disk_; }
+    ServiceQueue &service() { return *service_; }
+    std::size_t faults(std::span<FaultMessage> messages) { return service_->wait(messages).faults; }
 
   private:
     FakeMemory memory_{1024, 1};
+    std::unique_ptr<Disk> disk_ = make_fake_disk(std::make_shared<FakeDiskState>(bytes_of(256), 1));
+    std::unique_ptr<ServiceQueue> service_ = open();
+    std::unique_ptr<ServiceQueue> open() {
+        Disk *const disks[] = {disk_.get()};
+        return std::move(*memory_.open_service(disks, 8));
+    }
     PageIndex pinned_;
 };
 
@@ -89,7 +99,7 @@ TEST_CASE("giving up ends every access that waits") {
     FakeMemory::Touch touch = FakeMemory::Touch::done;
     std::thread vcpu([&] { touch = rig.memory().touch(PageIndex{1}, false, [](auto) {}); });
     std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     rig.memory().give_up();
     vcpu.join();
     CHECK(touch == FakeMemory::Touch::stopped);

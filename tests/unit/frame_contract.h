@@ -50,7 +50,7 @@ TEST_CASE("a page moved in wakes who waits for it; EEXIST where there is one alr
     PageBuffer out(1);
     std::thread vcpu([&] { rig.read(8, out.page(0)); });
     std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     put(rig.memory(), 9, 1);
     const RunResult result = rig.memory().move_in(run_of(6, 8), frame->data() + bytes_of(6));
     CHECK(result.done == 3);

@@ -112,7 +112,7 @@ TEST_CASE("an access to an absent page waits until the page is mapped") {
     bool ok = false;
     std::thread vcpu([&] { ok = rig.read(77, out.page(0)); });
     std::array<FaultMessage, 4> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     CHECK(faults[0].page == PageIndex{77});
     CHECK_FALSE(faults[0].in_shadow);
     CHECK_FALSE(faults[0].write);
@@ -126,7 +126,7 @@ TEST_CASE("a write that waited sees and keeps its page") {
     MemoryRig rig;
     std::thread vcpu([&] { rig.write(9, 4711); });
     std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     CHECK(faults[0].page == PageIndex{9});
     CHECK(faults[0].write);
     require_done(rig.memory().zero_in(run_of(9, 1)), 1);
@@ -143,11 +143,11 @@ TEST_CASE("waking without mapping makes the access fault again") {
     std::thread vcpu([&] { rig.read(3, out.page(0)); });
     std::array<FaultMessage, 1> faults;
     for (int round = 0; round < 3; ++round) {
-        REQUIRE(rig.memory().read_faults(faults) == 1);
+        REQUIRE(rig.faults(faults) == 1);
         CHECK(faults[0].page == PageIndex{3});
         rig.memory().wake(run_of(3, 1));
     }
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     put(rig.memory(), 3, 1);
     vcpu.join();
     CHECK(has_pattern(out.page(0), 3));
@@ -184,7 +184,7 @@ TEST_CASE("poisoning wakes who waits") {
     bool ok = true;
     std::thread vcpu([&] { ok = rig.read(1, out.page(0)); });
     std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     require_done(rig.memory().poison(run_of(1, 1)), 1);
     vcpu.join();
     CHECK_FALSE(ok);
@@ -213,29 +213,23 @@ TEST_CASE("a dropped page of R faults like one never touched") {
     PageBuffer out(1);
     std::thread vcpu([&] { rig.read(8, out.page(0)); });
     std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     require_done(rig.memory().zero_in(run_of(8, 1)), 1);
     vcpu.join();
     CHECK(all_zero(out.page(0)));
 }
 
-TEST_CASE("stopping ends every reader of faults, now and later") {
+TEST_CASE("stopping ends the wait for faults, now and later") {
     MemoryRig rig;
-    std::atomic<int> ended{0};
-    std::vector<std::thread> handlers;
-    for (int i = 0; i < 3; ++i)
-        handlers.emplace_back([&] {
-            std::array<FaultMessage, 4> faults;
-            while (rig.memory().read_faults(faults) != 0) {
-            }
-            ++ended;
-        });
-    rig.memory().stop_faults();
-    for (std::thread &handler : handlers)
-        handler.join();
-    CHECK(ended == 3);
+    std::thread server([&] {
+        std::array<FaultMessage, 4> faults;
+        while (rig.faults(faults) != 0) {
+        }
+    });
+    rig.service().stop();
+    server.join();
     std::array<FaultMessage, 4> faults;
-    CHECK(rig.memory().read_faults(faults) == 0);
+    CHECK(rig.faults(faults) == 0);
 }
 
 TEST_CASE("stopping twice, from several threads, with an access that waits") {
@@ -243,23 +237,94 @@ TEST_CASE("stopping twice, from several threads, with an access that waits") {
     PageBuffer out(1);
     std::thread vcpu([&] { rig.read(5, out.page(0)); });
     std::array<FaultMessage, 1> faults;
-    REQUIRE(rig.memory().read_faults(faults) == 1);
+    REQUIRE(rig.faults(faults) == 1);
     // Woken without its page it faults again, and that message is still to be read.
     rig.memory().wake(run_of(5, 1));
-    std::atomic<std::size_t> left{0};
     std::vector<std::thread> stoppers;
     for (int i = 0; i < 2; ++i)
-        stoppers.emplace_back([&] {
-            rig.memory().stop_faults();
-            std::array<FaultMessage, 1> none;
-            left += rig.memory().read_faults(none);
-        });
+        stoppers.emplace_back([&] { rig.service().stop(); });
     for (std::thread &stopper : stoppers)
         stopper.join();
-    CHECK(left == 0);
+    CHECK(rig.faults(faults) == 0);
     put(rig.memory(), 5, 1);
     vcpu.join();
     CHECK(has_pattern(out.page(0), 5));
+}
+
+// Three pages of patterns on the rig's disk, and a read of one of them.
+inline IoRequest prepare_read(MemoryRig &rig, std::uint32_t slot, PageBuffer &into) {
+    PageBuffer pages(3);
+    for (std::uint32_t i = 0; i < 3; ++i)
+        fill_pattern(pages.page(i), 900 + i);
+    IoRequest write;
+    write.write = true;
+    write.parts.push_back({pages.page(0), 3 * kPageSize});
+    auto queue = rig.disk().open_queue(1);
+    REQUIRE(queue);
+    IoRequest *const one = &write;
+    (*queue)->submit({&one, 1});
+    REQUIRE((*queue)->wait_one() == one);
+    REQUIRE(write.result == 3 * static_cast<std::int64_t>(kPageSize));
+    IoRequest read;
+    read.offset = bytes_of(slot);
+    read.parts.push_back({into.page(0), kPageSize});
+    return read;
+}
+
+TEST_CASE("faults and reads come in by one wait") {
+    MemoryRig rig;
+    PageBuffer out(1), bytes(1);
+    IoRequest read = prepare_read(rig, 2, bytes);
+    std::thread vcpu([&] { rig.read(7, out.page(0)); });
+    rig.service().submit(&read);
+    std::array<FaultMessage, 4> faults;
+    bool fault = false, finished = false;
+    while (!fault || !finished) {
+        const ServiceQueue::Event event = rig.service().wait(faults);
+        REQUIRE((event.faults == 1) != (event.request == &read));
+        if (event.request != nullptr)
+            finished = true;
+        else if (fault = faults[0].page == PageIndex{7}; fault)
+            put(rig.memory(), 7, 1);
+    }
+    vcpu.join();
+    CHECK(read.result == static_cast<std::int64_t>(kPageSize));
+    CHECK(has_pattern(bytes.page(0), 902));
+    CHECK(has_pattern(out.page(0), 7));
+}
+
+TEST_CASE("faults for which there is no room are told the next time") {
+    MemoryRig rig;
+    PageBuffer out(2), bytes(1);
+    std::vector<std::thread> vcpus;
+    for (std::uint32_t i = 0; i < 2; ++i)
+        vcpus.emplace_back([&, i] { rig.read(20 + i, out.page(i)); });
+    IoRequest read = prepare_read(rig, 1, bytes);
+    rig.service().submit(&read);
+    CHECK(rig.service().wait({}).request == &read);
+    std::array<FaultMessage, 1> fault;
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(rig.faults(fault) == 1);
+        put(rig.memory(), fault[0].page.value, 1);
+    }
+    for (std::thread &vcpu : vcpus)
+        vcpu.join();
+    CHECK(has_pattern(bytes.page(0), 901));
+    CHECK(has_pattern(out.page(0), 20));
+    CHECK(has_pattern(out.page(1), 21));
+}
+
+TEST_CASE("what is in flight is given back after the stop") {
+    MemoryRig rig;
+    PageBuffer bytes(1);
+    IoRequest read = prepare_read(rig, 0, bytes);
+    rig.service().submit(&read);
+    rig.service().stop();
+    std::array<FaultMessage, 1> none;
+    CHECK(rig.service().wait(none).request == &read);
+    CHECK(has_pattern(bytes.page(0), 900));
+    const ServiceQueue::Event last = rig.service().wait(none);
+    CHECK((last.faults == 0 && last.request == nullptr));
 }
 
 TEST_CASE("pages move out and in while other threads write them, and no write is lost") {
@@ -268,7 +333,7 @@ TEST_CASE("pages move out and in while other threads write them, and no write is
     constexpr std::uint64_t kRounds = 300;
     std::thread handler([&] {
         std::array<FaultMessage, 8> faults;
-        while (const std::size_t count = rig.memory().read_faults(faults)) {
+        while (const std::size_t count = rig.faults(faults)) {
             for (std::size_t i = 0; i < count; ++i) {
                 // One handler owns S here, so a page is either in S or was never touched.
                 const PageRun run{faults[i].page, 1};
@@ -302,7 +367,7 @@ TEST_CASE("pages move out and in while other threads write them, and no write is
         });
     for (std::thread &vcpu : vcpus)
         vcpu.join();
-    rig.memory().stop_faults();
+    rig.service().stop();
     handler.join();
     CHECK(wrong == 0);
 }
