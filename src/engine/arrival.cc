@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The life of an arrival (stream.cc), from its first read until its pages are the guest's.
+// The life of an arrival (ahead.cc), from its first read until its pages are the guest's.
 //
 //    ahead thread:  start_ahead() ... finish_read() of each request -> verify_arrival() -> settle_arrival()
 //    who comes for it, or the ahead thread if a fault waits:  land_arrival() -> end_arrival()
@@ -174,8 +174,9 @@ Backend::Plan Backend::plan_landing(const Fault &fault) {
             arrival->pages.reset(i); // discarded since
     }
     // An access at random that happens to meet a region is no reason to read on.
-    arrival->go_on = stream_window(fault.page, kStreamWindowMost) > 1;
-    stream_served(fault.page, arrival->region.end());
+    const Ahead ahead = streams_.look(fault.page, Streams::kMost);
+    arrival->go_on = ahead.walks() && ahead.in_order();
+    streams_.served(fault.page, arrival->region.end().value - fault.page.value);
     return {Step::land, arrival->region, arrival};
 }
 

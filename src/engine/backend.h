@@ -5,7 +5,7 @@
 //    service thread    takes faults and serves them                      service.cc, fault_service.cc
 //    parked server     serves faults that had to wait                    service.cc, fault_service.cc
 //    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc
-//    ahead thread      reads regions before the guest comes to them      stream.cc
+//    ahead thread      reads regions before the guest comes to them      ahead.cc
 //    mover             demotes, promotes on request, compacts QLC        mover.cc
 //    callers           configure, query, discard, read, resolve          control.cc
 //
@@ -24,6 +24,7 @@
 #include "engine/loader.h"
 #include "engine/page_table.h"
 #include "engine/policy.h"
+#include "engine/streams.h"
 #include "store/tier.h"
 #include "sys/guest_memory.h"
 #include "sys/thread.h"
@@ -82,7 +83,6 @@ class Backend {
     }
 
   private:
-    static constexpr std::uint32_t kStreamWindowMost = 64;
     static constexpr std::uint32_t kDemands = 8;     // demand reads under way at a time,
     static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each
     // A fault waits so long for 2 MiB of DRAM, before less will do.
@@ -92,11 +92,7 @@ class Backend {
         int error;
         std::vector<std::int32_t> threads;
     };
-    struct Stream {
-        PageIndex next;
-        std::uint32_t window = 0;
-    };
-    // 2 MiB that were read before the guest came to them; see stream.cc.
+    // 2 MiB that were read before the guest came to them; see ahead.cc.
     struct Arrival {
         enum class Phase : std::uint8_t {
             idle,    // no region. -> reading
@@ -219,9 +215,8 @@ class Backend {
     Plan plan_take_back(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     bool may_fill_region(PageRun region, bool stream) TIDEMARK_REQUIRES(mutex_);
     Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
-    void plan_load(const Fault &fault, Loader &loader, std::uint32_t window)
-        TIDEMARK_REQUIRES(mutex_);
-    bool add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    void plan_load(const Fault &fault, Loader &loader, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
+    void add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
               EnterReason others);
@@ -242,9 +237,7 @@ class Backend {
     bool unite_region();
     PageRun take_scattered() TIDEMARK_REQUIRES(mutex_);
 
-    // stream.cc
-    std::uint32_t stream_window(PageIndex page, std::uint32_t cap) TIDEMARK_REQUIRES(mutex_);
-    void stream_served(PageIndex page, PageIndex end) TIDEMARK_REQUIRES(mutex_);
+    // ahead.cc
     void request_ahead(PageIndex from) TIDEMARK_REQUIRES(mutex_);
     void plan_ahead(PageRun region) TIDEMARK_REQUIRES(mutex_);
     Arrival *find_arrival(PageIndex page) TIDEMARK_REQUIRES(mutex_);
@@ -363,8 +356,7 @@ class Backend {
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
-    std::array<Stream, 16> streams_ TIDEMARK_GUARDED_BY(mutex_){};
-    std::size_t next_stream_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    Streams streams_ TIDEMARK_GUARDED_BY(mutex_);
     std::deque<Arrival *> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // planned, not begun
     // 2 MiB of S each, huge, in DRAM (charged, marked stale) and of no use but to be filled again.
     std::vector<PageRun> spares_ TIDEMARK_GUARDED_BY(mutex_);

@@ -119,7 +119,8 @@ Backend::Plan Backend::plan_take_back(const Fault &fault) {
     }
     ++counters_.faults;
     ++counters_.faults_staged;
-    const std::uint32_t window = stream_window(fault.page, kZeroWindow);
+    const Ahead ahead = streams_.look(fault.page, kZeroWindow);
+    const std::uint32_t window = ahead.in_order() ? ahead.pages : 1;
     PageRun run{fault.page, 0};
     do {
         PageEntry &entry = table_[run.end()];
@@ -136,12 +137,13 @@ Backend::Plan Backend::plan_take_back(const Fault &fault) {
              (table_[run.end()].state == PageState::staged ||
               table_[run.end()].state == PageState::writing) &&
              charge(1, true));
-    stream_served(fault.page, run.end());
+    streams_.served(fault.page, run.count);
     return {Step::from_shadow, run};
 }
 
 Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
-    const std::uint32_t window = stream_window(fault.page, kZeroWindow);
+    const Ahead ahead = streams_.look(fault.page, kZeroWindow);
+    const std::uint32_t window = ahead.in_order() ? ahead.pages : 1;
     const PageRun region = table_.region_run(fault.page);
     if (may_fill_region(region, window > 1)) {
         Plan plan{Step::region_fill, region};
@@ -150,7 +152,7 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
             ++counters_.faults_untouched;
             for (PageIndex page = region.first; page < region.end(); page = page.next())
                 table_.set_state(page, PageState::filling);
-            stream_served(fault.page, region.end());
+            streams_.served(fault.page, region.end().value - fault.page.value);
             expect_regions();
             return plan;
         }
@@ -172,7 +174,7 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
         table_.set_state(run.end(), PageState::filling);
         ++run.count;
     }
-    stream_served(fault.page, run.end());
+    streams_.served(fault.page, run.count);
     return {Step::zero_fill, run};
 }
 
@@ -192,17 +194,16 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
     return true;
 }
 
-bool Backend::add_load(PageIndex page, Loader &loader) {
+void Backend::add_load(PageIndex page, Loader &loader) {
     const PageEntry &entry = table_[page];
     table_.set_state(page, PageState::loading);
     loader.items.push_back(
         {page, entry.slot, static_cast<std::uint8_t>(entry.tier()), entry.checksum, 0});
-    return !loader.full();
 }
 
 Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
-    const std::uint32_t window = config_.prefetch ? stream_window(fault.page, kLoadWindow) : 1;
-    if (window == kLoadWindow) {
+    const Ahead ahead = config_.prefetch ? streams_.look(fault.page, kLoadWindow) : Ahead{};
+    if (ahead.pages == kLoadWindow && ahead.in_order()) {
         // A guest that has caught up waits for the whole region, and the next ones are under way.
         const PageRun region = table_.region_run(fault.page);
         const bool early = fault.page.value - region.first.value < kRegionPages / 8;
@@ -213,7 +214,7 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
             table_[fault.page].set(page_flags::wanted);
             waiting_.push_back(fault);
             find_arrival(fault.page)->go_on = true;
-            stream_served(fault.page, region.end());
+            streams_.served(fault.page, region.end().value - fault.page.value);
             return {};
         }
     }
@@ -223,26 +224,29 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
     }
     ++counters_.faults;
     ++counters_.faults_stored;
-    plan_load(fault, loader, window);
+    plan_load(fault, loader, ahead);
     return {Step::load, {fault.page, 1}};
 }
 
 // The demanded page, and in a stream what lies ahead of it. Pages that need no read (resident, zero)
 // inside the window are stepped over: they do not end a stream.
-void Backend::plan_load(const Fault &fault, Loader &loader, std::uint32_t window) {
+void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
     loader.items.clear();
     add_load(fault.page, loader);
-    PageIndex ahead = fault.page.next();
-    for (; ahead.value < pages_ && ahead.value - fault.page.value < window; ahead = ahead.next()) {
-        if (table_[ahead].state != PageState::stored)
+    std::uint32_t steps = 1;
+    for (; steps < ahead.pages; ++steps) {
+        const std::int64_t at = std::int64_t{fault.page.value} + std::int64_t{steps} * ahead.stride;
+        if (at < 0 || at >= pages_)
+            break;
+        const PageIndex page{static_cast<std::uint32_t>(at)};
+        if (table_[page].state != PageState::stored)
             continue;
-        if (!charge(1, true))
+        if (loader.full() || !charge(1, true))
             break;
         ++counters_.readahead_pages;
-        if (!add_load(ahead, loader))
-            break;
+        add_load(page, loader);
     }
-    stream_served(fault.page, ahead);
+    streams_.served(fault.page, steps);
 }
 
 // Reads loader.items (all in state loading, all charged), waiting, and maps what came back good. With a

@@ -65,7 +65,8 @@ bool Backend::serve_prefetch(Loader &loader) {
                     request.run.count = 0;
                     break;
                 }
-                room = add_load(page, loader);
+                add_load(page, loader);
+                room = !loader.full();
                 ++(to_dram ? counters_.prefetch_pages : counters_.promoted_pages);
             }
             request.run = {page.next(), request.run.count - 1};

@@ -2,7 +2,7 @@
 //
 // Reading ahead of a guest that walks through its memory.
 //
-//   faults --stream_window()--> read-ahead on the fault itself, up to 64 pages   (fault_service.cc)
+//   faults --streams_.look()--> read-ahead on the fault itself   (fault_service.cc)
 //          --request_ahead()--> whole regions of 2 MiB, by the ahead thread:
 //
 //   idle --plan_ahead()--> reading --all in, verified--> ready --first access--> landing --> idle
@@ -26,34 +26,12 @@
 namespace tidemark {
 
 namespace {
-constexpr std::uint32_t kFirstWindow = 2;
 constexpr std::uint32_t kWorthReading = 32; // stored pages that make a region worth a read
 constexpr auto kUnused = std::chrono::milliseconds(300);
 constexpr int kUniteAtOnce =
     8; // regions that get their huge page back, each time nothing is to be read
 constexpr auto kIdle = std::chrono::milliseconds(100);
 } // namespace
-
-// A stream is a place where the next fault is expected. Each fault that meets the expectation makes
-// the window four times as large; a fault that meets none starts a new stream with no window.
-std::uint32_t Backend::stream_window(PageIndex page, std::uint32_t cap) {
-    for (const Stream &stream : streams_)
-        if (stream.window != 0 && page >= stream.next &&
-            page.value - stream.next.value <= stream.window)
-            return std::min(cap, stream.window * 4);
-    return 1;
-}
-
-void Backend::stream_served(PageIndex page, PageIndex end) {
-    const std::uint32_t length = std::min(end.value - page.value, kStreamWindowMost);
-    for (Stream &stream : streams_)
-        if (stream.window != 0 && page >= stream.next &&
-            page.value - stream.next.value <= stream.window) {
-            stream = {end, std::max(length, kFirstWindow)};
-            return;
-        }
-    streams_[next_stream_++ % streams_.size()] = {end, kFirstWindow};
-}
 
 // Regions from `from` on are wanted soon.
 void Backend::request_ahead(PageIndex from) {

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/streams.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace tidemark {
+
+namespace {
+constexpr std::uint32_t kFirstWindow = 2;
+constexpr std::int64_t kLongestStride = 64;
+} // namespace
+
+bool Streams::Stream::expects(std::int64_t page) const {
+    const std::int64_t apart = (page - next) / stride;
+    return window != 0 && (page - next) % stride == 0 && apart >= 0 &&
+           apart <= static_cast<std::int64_t>(slack);
+}
+
+Ahead Streams::look(PageIndex page, std::uint32_t most) const {
+    for (const Stream &stream : streams_)
+        if (stream.expects(page.value))
+            return {std::min(most, stream.window * 4), stream.stride};
+    return {};
+}
+
+Streams::Stream *Streams::nearest(std::int64_t page) {
+    Stream *found = nullptr;
+    std::int64_t least = kLongestStride + 1;
+    for (Stream &stream : streams_)
+        if (const std::int64_t apart = std::abs(page - stream.last);
+            stream.window != 0 && apart != 0 && apart < least) {
+            found = &stream;
+            least = apart;
+        }
+    return found;
+}
+
+void Streams::served(PageIndex at, std::uint32_t pages) {
+    const std::int64_t page = at.value;
+    for (Stream &stream : streams_)
+        if (stream.expects(page)) {
+            stream.next = page + std::int64_t{pages} * stream.stride;
+            stream.last = page;
+            stream.window = stream.slack = std::clamp(pages, kFirstWindow, kMost);
+            return;
+        }
+    if (Stream *const near = nearest(page); near != nullptr && pages == 1) {
+        const auto stride = static_cast<std::int32_t>(page - near->last);
+        if (stride == near->trial)
+            *near = {page + stride, page, stride, 0, kFirstWindow, kFirstWindow};
+        else
+            *near = {page + 1, page, 1, stride, kFirstWindow, 0};
+        return;
+    }
+    streams_[oldest_++ % streams_.size()] = {page + pages, page, 1, 0, kFirstWindow, 0};
+}
+
+} // namespace tidemark

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Where the next faults are expected: streams that walk through memory, page by page or in strides,
+// up or down, several of them interleaved.
+//
+//    fault at no expected place   the nearest stream takes it as a trial of a stride; two equal strides in a
+//                                 row make it a stream of that stride. None near: a new stream, page by page
+//    fault at an expected place   the window grows fourfold
+//
+// Pages a stream steps over because they are in DRAM raise no fault, so a fault may be several strides on.
+#pragma once
+
+#include "base/units.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace tidemark {
+
+struct Ahead {
+    std::uint32_t pages = 1; // worth having, the fault's own among them
+    std::int32_t stride = 1; // pages from one to the next
+    bool walks() const { return pages > 1; }
+    bool in_order() const { return stride == 1; }
+};
+
+class Streams {
+  public:
+    static constexpr std::uint32_t kMost = 64; // pages of a window
+
+    // What is worth having with a fault at `page`, at most `most` pages.
+    Ahead look(PageIndex page, std::uint32_t most) const;
+    // The fault was at `page`, and `pages` of its stream, counted from there, are or will be in DRAM.
+    void served(PageIndex page, std::uint32_t pages);
+
+  private:
+    struct Stream {
+        std::int64_t next = -1; // the page expected
+        std::int64_t last = 0;  // the last fault
+        std::int32_t stride = 1;
+        std::int32_t trial = 0;   // what the stride would be if the last fault began one
+        std::uint32_t window = 0; // of the last fault; 0: no stream
+        std::uint32_t slack = 0;  // strides beyond `next` at which a fault is expected, too
+        bool expects(std::int64_t page) const;
+    };
+    Stream *nearest(std::int64_t page);
+
+    std::array<Stream, 16> streams_{};
+    std::size_t oldest_ = 0;
+};
+
+} // namespace tidemark
