@@ -136,6 +136,7 @@ void copy_counters(const Counters &from, tidemark_stats &to) {
     to.evicted_pages = from.evicted_pages;
     to.zero_elided = from.zero_elided;
     to.clean_elided = from.clean_elided;
+    to.huge_moves = from.huge_moves;
     to.promoted_pages = from.promoted_pages;
     to.demoted_pages = from.demoted_pages;
     to.discarded_pages = from.discarded_pages;

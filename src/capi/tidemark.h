@@ -157,6 +157,7 @@ struct tidemark_stats {
     uint64_t prefetch_pages;
     uint64_t evicted_pages;             /* left DRAM */
     uint64_t zero_elided, clean_elided; /* left DRAM without a write */
+    uint64_t huge_moves;                /* of 2 MiB that left the block as one huge page */
     uint64_t promoted_pages, demoted_pages;
     uint64_t discarded_pages;
     uint64_t move_busy; /* pages that could not be unmapped because they were pinned */

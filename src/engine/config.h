@@ -52,6 +52,7 @@ struct Counters {
     std::uint64_t faults_arrived = 0, faults_parked = 0;
     std::uint64_t readahead_pages = 0, readahead_used = 0, prefetch_pages = 0;
     std::uint64_t evicted_pages = 0, zero_elided = 0, clean_elided = 0;
+    std::uint64_t huge_moves = 0; // 2 MiB that left R as one huge page
     std::uint64_t promoted_pages = 0, demoted_pages = 0, discarded_pages = 0, move_busy = 0;
 };
 

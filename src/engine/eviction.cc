@@ -227,6 +227,8 @@ void Backend::move_out(PageRun run) {
             finish(run.first.next(i), PageState::staged, now);
             staged_queue_.push_back(run.first.next(i));
         }
+        if (result.done == kRegionPages && table_.region_of(run.first).shadow_huge)
+            ++counters_.huge_moves;
         run = {run.first.next(result.done), run.count - result.done};
         if (run.count == 0)
             return;

@@ -56,9 +56,10 @@ static void print_backend(Monitor *mon, const TieredMemoryInfo *info)
     monitor_printf(mon, "  fault latency: p50 %" PRIu64 " us, p99 %" PRIu64 " us, p99.9 %" PRIu64
                    " us\n", l->p50 / 1000, l->p99 / 1000, l->p999 / 1000);
     monitor_printf(mon, "  evicted %" PRIu64 " (no write needed: zero %" PRIu64 ", clean %" PRIu64
-                   "), promoted %" PRIu64 ", demoted %" PRIu64 ", discarded %" PRIu64 "\n",
-                   c->evicted_pages, c->zero_elided, c->clean_elided, c->promoted_pages,
-                   c->demoted_pages, c->discarded_pages);
+                   "; 2 MiB in one move %" PRIu64 "), promoted %" PRIu64 ", demoted %" PRIu64
+                   ", discarded %" PRIu64 "\n",
+                   c->evicted_pages, c->zero_elided, c->clean_elided, c->huge_moves,
+                   c->promoted_pages, c->demoted_pages, c->discarded_pages);
     monitor_printf(mon, "  read ahead %" PRIu64 " (used %" PRIu64 "), prefetched %" PRIu64
                    ", pinned when tried to evict %" PRIu64 "\n", c->readahead_pages,
                    c->readahead_used, c->prefetch_pages, c->move_busy);

@@ -104,6 +104,7 @@ static TieredMemoryCounters *counters(const struct tidemark_stats *st)
     c->evicted_pages = st->evicted_pages;
     c->zero_elided = st->zero_elided;
     c->clean_elided = st->clean_elided;
+    c->huge_moves = st->huge_moves;
     c->promoted_pages = st->promoted_pages;
     c->demoted_pages = st->demoted_pages;
     c->discarded_pages = st->discarded_pages;

@@ -188,7 +188,7 @@ def enter_storage(stack, side, dram, directory):
         stack.enter_context(ZramSwap(size + guest_dram.COLD_SWAP))
     elif dram["dram_bytes"] and side != "ram":
         stack.enter_context(SwapFile(directory, guest_dram.COLD_SWAP +
-                                     (size if side == "swap" else 0)))
+                                     (2 * size if side == "swap" else 0)))
     if side == "file":
         stack.enter_context(allocated(ram_file(directory), size))
 

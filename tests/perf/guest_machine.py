@@ -45,7 +45,7 @@ def memory_object(side, size, dram, folder, policy="lru"):
     """The -object that is guest RAM on one side; folder is on the disk that is measured."""
     common = {"id": RAM_ID, "size": size}
     if side == "tidemark":
-        tier = {"path": str(folder), "class": "nvme", "capacity": size}
+        tier = {"path": str(folder), "class": "nvme", "capacity": 2 * size}
         return {"qom-type": "memory-backend-tiered", **common, "dram-limit": min(dram, size),
                 "eviction-policy": policy, "tiers": [tier]}
     if side == "file":

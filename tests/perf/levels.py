@@ -19,7 +19,7 @@ PAGE = 4096
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # In the order of the tables; a level may have fewer, and ones of its own.
-WORKLOADS = ["boot", "fill", "seq-read", "seq-rw", "strided", "hot", "idle", "uniform-rmw", "noisy-rmw",
+WORKLOADS = ["boot", "fill", "seq-read", "seq-rw", "strided", "hot", "zipf-hot", "idle", "uniform-rmw", "noisy-rmw",
              "zipf-rmw", "threads", "threads-2", "threads-8", "scattered-verify"]
 # Without a limit there is nothing to compare but stock RAM and Tidemark that has nothing to do.
 UNLIMITED = 100

@@ -47,8 +47,8 @@ class UniformOrder final : public Order {
 // the first two ranks, the integral of the density beyond.
 class ZipfOrder final : public Order {
   public:
-    ZipfOrder(std::uint64_t seed, std::size_t count, double theta = 0.99)
-        : random_(seed), count_(count), theta_(theta) {
+    ZipfOrder(std::uint64_t seed, std::size_t count, std::size_t first = 0, double theta = 0.99)
+        : random_(seed), count_(count), first_(first), theta_(theta) {
         for (std::size_t rank = 1; rank <= count; ++rank)
             total_ += std::pow(static_cast<double>(rank), -theta);
         const double two = 1 + std::pow(2.0, -theta);
@@ -56,7 +56,7 @@ class ZipfOrder final : public Order {
         while (std::gcd(scatter_, count) != 1)
             scatter_ += 2;
     }
-    std::size_t next() override { return rank() * scatter_ % count_; }
+    std::size_t next() override { return first_ + rank() * scatter_ % count_; }
 
   private:
     std::size_t rank() {
@@ -71,7 +71,7 @@ class ZipfOrder final : public Order {
     }
 
     Random random_;
-    std::size_t count_;
+    std::size_t count_, first_;
     double theta_;
     double total_ = 0;
     double eta_ = 0;

@@ -36,12 +36,6 @@ RATIOS = [
     ("hot set that fits in DRAM", "hot", "ram", "time", 1.03),
 ]
 UNLIMITED_WORKLOADS = ["boot", "fill", "seq-read", "seq-rw", "strided", "uniform-rmw", "zipf-rmw", "hot"]
-NEVER = [
-    ("hot memory regains huge pages, cold 2 MiB leave as one MOVE",
-     "the share of huge pages is printed; the size of the moves is not counted by the engine"),
-]
-
-
 def seconds_of_mover_threads(one):
     """CPU of the engine's threads that do not serve faults: eviction and write-back."""
     threads = one["extra"].get("thread_cpu_seconds", {})
@@ -82,6 +76,10 @@ def limited(find, level, percent):
                   note="CPU of the threads that evict and write back, per page that left")
     if level != "process":
         return
+    yield verdict("cold memory leaving as 2 MiB in one MOVE, share in the read-write pass", level, percent,
+                  find.extra(level, percent, "seq-rw", huge_move_share), 0.9, at_least=True)
+    yield verdict("hot memory in huge pages, share after the hot phase", level, percent,
+                  find.extra(level, percent, "hot", hot_huge_share), 0.9, at_least=True)
     touch = find.extra(level, percent, "fill", lambda one: one["extra"].get("early_touch_mean_us"))
     fault = floors.get("anonymous_fault", {}).get("mean_us")
     yield verdict("first touch under a limit / plain anonymous fault", level, percent,
@@ -101,6 +99,16 @@ def limited(find, level, percent):
     yield verdict("uniform random rmw beside a noisy neighbour, p99 / its own quiet p99", level, percent,
                   of_floor(noisy, quiet), 2, note="evicting in both")
     yield from scaling(find, level, percent)
+
+
+def huge_move_share(one):
+    evicted = one["extra"].get("evicted_pages")
+    return one["extra"]["huge_moves"] * 512 / evicted if evicted else None
+
+
+def hot_huge_share(one):
+    huge = one["extra"].get("hot_huge_bytes", -1)
+    return huge / one["extra"]["hot_bytes"] if huge >= 0 else None
 
 
 def kind_p50(kind):
@@ -134,7 +142,6 @@ def evaluate(find):
         for percent in find.shares(level):
             out += (unlimited if percent >= 100 else limited)(find, level, percent)
             if percent == 50:
-                out.append(verdict("zipf rmw at half the footprint / ram", level, percent,
-                                   find.ratio(level, percent, "zipf-rmw", "ram"), 1.08))
-    out += [{**verdict(name, "all", None, None, 0), "limit": None, "note": why} for name, why in NEVER]
+                out.append(verdict("zipf rmw of a set that fits in DRAM / ram", level, percent,
+                                   find.ratio(level, percent, "zipf-hot", "ram"), 1.08))
     return out

@@ -106,6 +106,7 @@ class TidemarkSide final : public MemorySide {
         count("evicted_pages", &tidemark_stats::evicted_pages);
         count("zero_elided", &tidemark_stats::zero_elided);
         count("clean_elided", &tidemark_stats::clean_elided);
+        count("huge_moves", &tidemark_stats::huge_moves);
         count("move_busy", &tidemark_stats::move_busy);
         std::array<std::uint64_t, TIDEMARK_LATENCY_BUCKETS> latency;
         for (std::size_t b = 0; b < latency.size(); ++b)

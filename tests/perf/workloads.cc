@@ -56,9 +56,9 @@ Workloads::Workloads(MemorySide &side, const Settings &settings)
 // engine, and say nothing about other sides.
 const std::vector<std::string> &Workloads::names() {
     static const std::vector<std::string> all = {
-        "fill",      "seq-read",         "seq-rw",      "strided",   "hot",
-        "idle",      "uniform-rmw",      "noisy-rmw",   "zipf-rmw",  "threads-2",
-        "threads-8", "scattered-verify", "fault-kinds", "clean-pass"};
+        "fill",      "seq-read",  "seq-rw",           "strided",     "hot",
+        "zipf-hot",  "idle",      "uniform-rmw",      "noisy-rmw",   "zipf-rmw",
+        "threads-2", "threads-8", "scattered-verify", "fault-kinds", "clean-pass"};
     return all;
 }
 
@@ -101,6 +101,8 @@ Result Workloads::run(const std::string &name) {
         random(result, order, Access::kWrite, ops_of(name, 200000));
     } else if (name == "hot") {
         hot(result);
+    } else if (name == "zipf-hot") {
+        zipf_hot(result);
     } else if (name == "idle") {
         idle(result);
     } else if (name == "fault-kinds") {
@@ -186,12 +188,17 @@ void Workloads::random(Result &result, Order &order, Access access, std::uint64_
         step(result, order.next(), access, Check::kStamp);
 }
 
-// A set that fits in DRAM twice over, in one piece, after the passes have thrown it out.
-void Workloads::hot(Result &result) {
+// A set that fits in DRAM twice over, in one piece.
+Workloads::Piece Workloads::hot_piece() const {
     const std::size_t most = std::min(settings_.dram_pages, settings_.pages) / 2;
     const std::size_t count = std::max<std::size_t>(most / kHugePages * kHugePages, 1);
-    const std::size_t first =
-        std::min(settings_.pages / 3 / kHugePages * kHugePages, settings_.pages - count);
+    return {std::min(settings_.pages / 3 / kHugePages * kHugePages, settings_.pages - count),
+            count};
+}
+
+// After the passes have thrown the piece out.
+void Workloads::hot(Result &result) {
+    const auto [first, count] = hot_piece();
     UniformOrder order(settings_.seed * 11 + 3, count, first);
     Result warming;
     for (int round = 0; round < 2; ++round)
@@ -210,6 +217,15 @@ void Workloads::hot(Result &result) {
     result.extra.number("hot_bytes", count * kPageBytes);
     result.extra.number("hot_huge_bytes", huge_bytes(words(first), count * kPageBytes));
     result.extra.number("hot_faults", side_.faults().all - before.all);
+}
+
+// The same piece, hot already.
+void Workloads::zipf_hot(Result &result) {
+    const auto [first, count] = hot_piece();
+    ZipfOrder order(settings_.seed * 11 + 4, count, first);
+    const Clock::time_point start = Clock::now();
+    random(result, order, Access::kWrite, ops_of("zipf-hot", 2000000));
+    result.seconds = seconds_between(start, Clock::now());
 }
 
 // The engine is asked after every few accesses what it had to do, not after each: the answer takes it long

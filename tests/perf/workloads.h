@@ -55,7 +55,12 @@ class Workloads {
     void pass(Result &result, Access access);
     void strided(Result &result);
     void random(Result &result, Order &order, Access access, std::uint64_t ops);
+    struct Piece {
+        std::size_t first, count;
+    };
+    Piece hot_piece() const;
     void hot(Result &result);
+    void zipf_hot(Result &result);
     void fault_kinds(Result &result);
     void clean_pass(Result &result);
     void with_threads(Result &result, unsigned threads);
