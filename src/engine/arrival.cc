@@ -20,10 +20,12 @@ constexpr std::uint32_t kGapRead = 16; // pages not needed that are read along
 void Backend::take_arrival_pages(Arrival &arrival) {
     arrival.items.clear();
     arrival.pages.reset();
+    arrival.read.reset();
     for (PageIndex page = arrival.region.first; page < arrival.region.end(); page = page.next()) {
         const PageEntry &entry = table_[page];
         if (entry.state == PageState::stored) {
             table_.set_state(page, PageState::loading);
+            arrival.read.set(page.value - arrival.region.first.value);
             arrival.items.push_back(
                 {page, entry.slot, static_cast<std::uint8_t>(entry.tier()), entry.checksum, 0});
         } else if (arrival.whole) {
@@ -37,7 +39,8 @@ void Backend::take_arrival_pages(Arrival &arrival) {
 }
 
 // Pages lie in the frame as they will lie in R. Slots that follow each other make one read, wherever
-// their pages go; so do slots that are as far apart as their pages, what lies between them included.
+// their pages go; so do slots that are as far apart as their pages, what lies between them included, unless
+// a page between them is read from elsewhere.
 void Backend::start_ahead(Arrival &arrival) {
     arrival.requests.clear();
     arrival.request_tier.clear();
@@ -67,6 +70,13 @@ void Backend::start_ahead(Arrival &arrival) {
     }
 }
 
+bool Backend::reads_between(const Arrival &arrival, PageIndex first, PageIndex last) {
+    for (PageIndex page = first.next(); page < last; page = page.next())
+        if (arrival.read.test(page.value - arrival.region.first.value))
+            return true;
+    return false;
+}
+
 // Item i becomes part of the last request, or a new one.
 void Backend::add_read(Arrival &arrival, std::size_t i) {
     LoadItem &item = arrival.items[i];
@@ -76,7 +86,8 @@ void Backend::add_read(Arrival &arrival, std::size_t i) {
         const std::uint32_t apart = item.slot.value - before.slot.value;
         std::vector<iovec> &parts = arrival.requests.back().parts;
         item.request = before.request;
-        if (apart <= kGapRead && item.page == before.page.next(apart)) {
+        if (apart <= kGapRead && item.page == before.page.next(apart) &&
+            !reads_between(arrival, before.page, item.page)) {
             parts.back().iov_len += bytes_of(apart);
             return;
         }
@@ -126,9 +137,7 @@ void Backend::verify_arrival(Arrival &arrival) {
     if (!arrival.whole || arrival.items.size() == kRegionPages)
         return;
     // Reading along has put old bytes where there are to be zeros.
-    std::bitset<kRegionPages> zeros = arrival.pages;
-    for (const LoadItem &item : arrival.items)
-        zeros.reset(item.page.value - arrival.region.first.value);
+    const std::bitset<kRegionPages> zeros = arrival.pages & ~arrival.read;
     for (std::uint32_t i = 0; i < kRegionPages; ++i)
         if (zeros.test(i))
             std::memset(arrival.bytes + bytes_of(i), 0, kPageSize);

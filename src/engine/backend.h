@@ -108,6 +108,7 @@ class Backend {
         std::uint64_t turn = 0;
         Clock::time_point since;         // of ready
         std::bitset<kRegionPages> pages; // that the frame has for R
+        std::bitset<kRegionPages> read;  // items' pages
         PageRun spare;                   // of S, where the bytes are; count 0: they are in frame
         std::unique_ptr<Frame> frame;
         bool frame_filled = false; // frame has its memory, which is charged
@@ -249,6 +250,7 @@ class Backend {
     // arrival.cc
     void take_arrival_pages(Arrival &arrival) TIDEMARK_REQUIRES(mutex_);
     void start_ahead(Arrival &arrival);
+    static bool reads_between(const Arrival &arrival, PageIndex first, PageIndex last);
     void add_read(Arrival &arrival, std::size_t i);
     void finish_read(IoRequest &request);
     void verify_arrival(Arrival &arrival);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <random>
 #include <thread>
 
 namespace tidemark::sim {
@@ -64,6 +65,23 @@ TEST_CASE("a walk through a large block is read ahead, within the limit", "[sim]
     // Pages that nobody comes for do not stay.
     CHECK(eventually([&] { return machine.pages_in(PageState::arrived) == 0; }));
     CHECK(machine.count_bad() == 0);
+}
+
+TEST_CASE("pages scattered over a tier are read ahead from wherever they are", "[sim]") {
+    Machine machine({.pages = 14000, .guest_limit = 9000, .nvme_pages = 28000, .qlc_pages = 0});
+    machine.write_all();
+    std::mt19937 random(1);
+    for (int i = 0; i < 20000; ++i) // what leaves now is packed, not written home
+        machine.write(PageIndex{static_cast<std::uint32_t>(random() % 14000)});
+    CHECK(walk_until(machine, [](const Counters &c) { return c.faults_arrived > 3; }));
+    const BackendReport report = machine.backend->report();
+    CHECK(report.counters.readahead_used > kRegionPages);
+    // Every read of a page was one of its own slot.
+    CHECK(report.tiers[0].checksum_errors == 0);
+    // Few of the writes were of a page or two.
+    const auto &sizes = report.tiers[0].write_sizes;
+    const std::uint64_t all = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+    CHECK(sizes[0] + sizes[1] < all / 10);
 }
 
 TEST_CASE("hot memory gets its huge pages back", "[sim]") {
