@@ -210,26 +210,6 @@ void FakeMemory::wake(PageRun run) {
         wake_page(run.first.next(i));
 }
 
-int FakeMemory::collapse(PageIndex first) {
-    const PageRun region{first, kRegionPages};
-    check_run(region);
-    const MutexLock lock(mutex_);
-    if (const int error = injected_scripted(Call::collapse); error != 0)
-        return error;
-    if (const int error = injected(Call::collapse); error != 0)
-        return error;
-    if (!whole_region(region))
-        return EINVAL;
-    for (std::uint32_t i = 0; i < kRegionPages; ++i) {
-        if (!guest_present_[first.next(i).value])
-            return EBUSY;
-        if (pinned_.contains(first.next(i)))
-            return EAGAIN;
-    }
-    guest_huge_[first.value / kRegionPages] = true;
-    return 0;
-}
-
 int FakeMemory::drop_shadow(std::span<const PageRun> runs) {
     const MutexLock lock(mutex_);
     if (const int error = injected_scripted(Call::drop_shadow); error != 0)

@@ -20,16 +20,8 @@ namespace tidemark {
 
 class FakeMemory final : public GuestMemory {
   public:
-    enum class Call : std::uint8_t {
-        move_out,
-        copy_in,
-        move_in,
-        poison,
-        collapse,
-        drop_shadow,
-        drop_guest
-    };
-    static constexpr std::size_t kCalls = 7;
+    enum class Call : std::uint8_t { move_out, copy_in, move_in, poison, drop_shadow, drop_guest };
+    static constexpr std::size_t kCalls = 6;
     enum class Touch : std::uint8_t { done, poisoned, stopped };
 
     FakeMemory(std::uint32_t pages, std::uint64_t seed);
@@ -81,7 +73,6 @@ class FakeMemory final : public GuestMemory {
     RunResult zero_in(PageRun run) override;
     RunResult poison(PageRun run) override;
     void wake(PageRun run) override;
-    int collapse(PageIndex first) override;
     int drop_shadow(std::span<const PageRun> runs) override;
     int drop_guest(PageRun run) override;
     std::byte *shadow(PageIndex page) const override;

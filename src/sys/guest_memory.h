@@ -36,7 +36,7 @@ class GuestMemory {
   public:
     virtual ~GuestMemory() = default;
 
-    // Registers R and S, asks for huge pages in R (they come by move_in() and collapse() only; absent
+    // Registers R and S, asks for huge pages in R (they come by move_in() only; absent
     // pages still fault one by one) and excludes S from fork. Idempotent.
     virtual Result<void> arm() = 0;
     // R starts on a 2 MiB boundary, so that a frame can become a huge page of it.
@@ -66,11 +66,6 @@ class GuestMemory {
     virtual RunResult poison(PageRun run) = 0;
     // Wakes who waits for R[i] without mapping anything: they fault again if nothing is there.
     virtual void wake(PageRun run) = 0;
-
-    // Makes a fully mapped 2 MiB of R, starting at `first`, one huge page again; 0 or a positive errno,
-    // and it stays as it is: EBUSY a page is absent, EAGAIN one is in use, ENOMEM, EINVAL not aligned or
-    // a kernel that can't. Takes milliseconds, in which the kernel calls on every CPU: nobody may wait.
-    virtual int collapse(PageIndex first) = 0;
 
     // Give DRAM back. Returns 0 or a positive errno. Dropping a hole is fine.
     virtual int drop_shadow(std::span<const PageRun> runs) = 0;

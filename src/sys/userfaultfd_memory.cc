@@ -60,7 +60,6 @@ class UserfaultfdMemory final : public GuestMemory {
     RunResult zero_in(PageRun run) override;
     RunResult poison(PageRun run) override;
     void wake(PageRun run) override;
-    int collapse(PageIndex first) override;
     int drop_shadow(std::span<const PageRun> runs) override;
     int drop_guest(PageRun run) override;
     std::byte *shadow(PageIndex page) const override { return shadow_ + page.byte_offset(); }
@@ -244,15 +243,6 @@ RunResult UserfaultfdMemory::move_in(PageRun run, std::byte *frame) {
 RunResult UserfaultfdMemory::move_shadow_in(PageRun run, PageIndex from) {
     TIDEMARK_CHECK(in_block({from, run.count}));
     return move_in(run, shadow(from));
-}
-
-int UserfaultfdMemory::collapse(PageIndex first) {
-    const PageRun region{first, kRegionPages};
-    TIDEMARK_CHECK(in_block(region));
-    std::byte *const start = host_ + first.byte_offset();
-    if (address_of(start) % kHugeSize != 0)
-        return EINVAL;
-    return madvise(start, bytes_of(region.count), MADV_COLLAPSE) == 0 ? 0 : errno;
 }
 
 RunResult UserfaultfdMemory::copy_in(PageRun run, const std::byte *bytes) {

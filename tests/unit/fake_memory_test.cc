@@ -105,7 +105,7 @@ TEST_CASE("giving up ends every access that waits") {
     CHECK(touch == FakeMemory::Touch::stopped);
 }
 
-TEST_CASE("moving in and collapsing fail when told to") {
+TEST_CASE("moving in fails when told to") {
     MemoryRig rig;
     const std::unique_ptr<Frame> frame = full_frame(0);
     rig.memory().script_error(FakeMemory::Call::move_in, EBUSY);
@@ -122,10 +122,6 @@ TEST_CASE("moving in and collapsing fail when told to") {
     CHECK(stopped > 5);
     CHECK(rig.huge_pages() == 0);
     require_patterns(rig, 0, kRegionPages, 0);
-    rig.memory().script_error(FakeMemory::Call::collapse, ENOMEM);
-    CHECK(rig.memory().collapse(PageIndex{0}) == ENOMEM);
-    CHECK(rig.memory().collapse(PageIndex{0}) == 0);
-    CHECK(rig.huge_pages() == 1);
 }
 
 TEST_CASE("memory that is not aligned gets no huge pages") {
@@ -136,5 +132,4 @@ TEST_CASE("memory that is not aligned gets no huge pages") {
     const std::unique_ptr<Frame> frame = full_frame(0);
     require_done(memory.move_in(run_of(0, kRegionPages), frame->data()), kRegionPages);
     CHECK_FALSE(memory.guest_huge(PageIndex{0}));
-    CHECK(memory.collapse(PageIndex{0}) == EINVAL);
 }
