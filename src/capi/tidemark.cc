@@ -4,7 +4,10 @@
 #include "capi/tidemark.h"
 
 #include "capi/options.h"
+#include "capi/stats.h"
 #include "engine/backend.h"
+#include "predict/working_set.h"
+#include "sys/whole_file.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -107,73 +110,6 @@ Result<std::vector<std::unique_ptr<Tier>>> open_tiers(const tidemark_backend_opt
     return tiers;
 }
 
-void copy_tier(const TierReport &from, tidemark_tier_stats &to) {
-    to.tier_class = static_cast<tidemark_tier_class>(from.tier_class);
-    to.degraded = from.degraded;
-    to.direct_io = from.direct_io;
-    to.capacity = from.capacity;
-    to.used = from.used;
-    to.pages = from.pages;
-    to.read_bytes = from.read_bytes;
-    to.written_bytes = from.written_bytes;
-    to.read_errors = from.read_errors;
-    to.write_errors = from.write_errors;
-    to.checksum_errors = from.checksum_errors;
-    std::copy(from.write_sizes.begin(), from.write_sizes.end(), to.write_sizes);
-}
-
-void copy_counters(const Counters &from, tidemark_stats &to) {
-    to.faults = from.faults;
-    to.faults_untouched = from.faults_untouched;
-    to.faults_staged = from.faults_staged;
-    to.faults_stored = from.faults_stored;
-    to.faults_arrived = from.faults_arrived;
-    to.faults_parked = from.faults_parked;
-    to.refaults = from.faults_staged + from.faults_stored + from.faults_arrived;
-    to.readahead_pages = from.readahead_pages;
-    to.readahead_used = from.readahead_used;
-    to.prefetch_pages = from.prefetch_pages;
-    to.evicted_pages = from.evicted_pages;
-    to.zero_elided = from.zero_elided;
-    to.clean_elided = from.clean_elided;
-    to.huge_moves = from.huge_moves;
-    to.promoted_pages = from.promoted_pages;
-    to.demoted_pages = from.demoted_pages;
-    to.discarded_pages = from.discarded_pages;
-    to.move_busy = from.move_busy;
-}
-
-tidemark_config to_c(const BackendConfig &config) {
-    return {sizeof(tidemark_config), config.dram_limit, static_cast<tidemark_policy>(config.policy),
-            config.cold_age,         config.prefetch,   config.prefetch_window};
-}
-
-void copy_report(const BackendReport &from, tidemark_stats &to) {
-    const auto count = [&from](PageState state) {
-        return from.pages[static_cast<std::size_t>(state)];
-    };
-    to.config = to_c(from.config);
-    to.armed = from.armed;
-    to.dram_used = from.dram_used;
-    to.dram_slack = from.dram_slack;
-    to.metadata_bytes = from.metadata_bytes;
-    to.untouched = count(PageState::untouched);
-    to.zero = count(PageState::zero);
-    to.resident = count(PageState::resident);
-    to.staged = count(PageState::staged) + count(PageState::writing);
-    to.stored = count(PageState::stored);
-    to.arrived = count(PageState::arrived);
-    to.in_transit =
-        count(PageState::filling) + count(PageState::staging) + count(PageState::loading);
-    to.held = count(PageState::held);
-    to.poisoned = count(PageState::poisoned);
-    copy_counters(from.counters, to);
-    std::copy(from.latency.begin(), from.latency.end(), to.latency);
-    to.tier_count = static_cast<std::uint32_t>(from.tiers.size());
-    for (std::size_t i = 0; i < from.tiers.size(); ++i)
-        copy_tier(from.tiers[i], to.tiers[i]);
-}
-
 tidemark_config merge(tidemark_config base, const tidemark_config &change, std::uint32_t mask) {
     if ((mask & TIDEMARK_CONFIG_DRAM_LIMIT) != 0)
         base.dram_limit = change.dram_limit;
@@ -189,9 +125,6 @@ tidemark_config merge(tidemark_config base, const tidemark_config &change, std::
 }
 
 } // namespace
-
-static_assert(kLatencyBuckets == TIDEMARK_LATENCY_BUCKETS);
-static_assert(kWriteSizeBuckets == TIDEMARK_WRITE_SIZE_BUCKETS);
 
 extern "C" {
 
@@ -324,6 +257,53 @@ int tidemark_backend_prefetch(tidemark_backend *backend, uint64_t offset, uint64
         if (target != TIDEMARK_TIER_DRAM && target != TIDEMARK_TIER_NVME)
             return report(msg, msg_size, {EINVAL, "a prefetch goes to dram or nvme, not to qlc"});
         if (!backend->backend->prefetch(run_of(offset, length), target == TIDEMARK_TIER_DRAM))
+            return report(msg, msg_size,
+                          {EAGAIN, "too much is queued for prefetch already: try again later"});
+        return 0;
+    });
+}
+
+int tidemark_backend_record_start(tidemark_backend *backend, char *msg, size_t msg_size) noexcept {
+    return guarded([&]() -> int {
+        if (!backend->attached)
+            return -ENOTCONN;
+        if (backend->backend->start_recording())
+            return 0;
+        return report(msg, msg_size,
+                      {EALREADY, "a working set is being recorded already; save it first"});
+    });
+}
+
+int tidemark_backend_record_save(tidemark_backend *backend, const char *path, uint64_t *pages,
+                                 char *msg, size_t msg_size) noexcept {
+    return guarded([&]() -> int {
+        auto runs = backend->backend->stop_recording();
+        if (!runs)
+            return report(msg, msg_size, {ENODATA, "no working set is being recorded"});
+        const WorkingSet set{backend->block_size, std::move(*runs)};
+        *pages = set.pages();
+        if (path == nullptr)
+            return 0;
+        const auto written = write_whole_file(path, encode(set));
+        return written ? 0 : report(msg, msg_size, written.error());
+    });
+}
+
+int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_t *pages, char *msg,
+                            size_t msg_size) noexcept {
+    return guarded([&]() -> int {
+        if (!backend->attached)
+            return -ENOTCONN;
+        const auto bytes = read_whole_file(path, working_set_bytes_most(backend->block_size));
+        if (!bytes)
+            return report(msg, msg_size, bytes.error());
+        const auto set = decode_working_set(*bytes, backend->block_size);
+        if (!set)
+            return report(
+                msg, msg_size,
+                {set.error().code, "'" + std::string(path) + "': " + set.error().sentence});
+        *pages = set->pages();
+        if (!backend->backend->prefetch(set->runs))
             return report(msg, msg_size,
                           {EAGAIN, "too much is queued for prefetch already: try again later"});
         return 0;

@@ -206,6 +206,18 @@ int tidemark_backend_prefetch(tidemark_backend *backend, uint64_t offset, uint64
                               enum tidemark_tier_class target, char *msg,
                               size_t msg_size) TIDEMARK_NOEXCEPT;
 
+/* A working set: the pages that come into DRAM from record_start() on, in the order of first use. record_save()
+ * ends the recording and writes it to `path` (replaced as a whole; NULL: it is thrown away); *pages says how many
+ * they are. -EALREADY if one is being recorded already, -ENODATA if none is. */
+int tidemark_backend_record_start(tidemark_backend *backend, char *msg,
+                                  size_t msg_size) TIDEMARK_NOEXCEPT;
+int tidemark_backend_record_save(tidemark_backend *backend, const char *path, uint64_t *pages,
+                                 char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+/* Queues a prefetch to DRAM of the pages recorded in `path`, in that order; *pages says how many they are.
+ * -EINVAL if the file is damaged, of another version, or of a block of another size. */
+int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_t *pages, char *msg,
+                            size_t msg_size) TIDEMARK_NOEXCEPT;
+
 /* The range's content is given up (balloon, free page reporting, virtio-mem): DRAM and tier copies
  * are dropped, the next read gives zeros. Returns when done. -ENOTCONN before attach. */
 int tidemark_backend_discard(tidemark_backend *backend, uint64_t offset,

@@ -78,7 +78,7 @@ void Backend::plan_ahead(PageRun region) {
     ahead_work_.notify_one();
 }
 
-Backend::Arrival *Backend::find_arrival(PageIndex page) {
+Arrival *Backend::find_arrival(PageIndex page) {
     for (const auto &arrival : arrivals_)
         if (arrival->phase != Arrival::Phase::idle && page >= arrival->region.first &&
             page < arrival->region.end())
@@ -123,7 +123,7 @@ void Backend::ahead_main() {
 }
 
 // One whose frame has memory, if there is one.
-Backend::Arrival *Backend::idle_arrival() {
+Arrival *Backend::idle_arrival() {
     Arrival *idle = nullptr;
     for (const auto &arrival : arrivals_)
         if (arrival->phase == Arrival::Phase::idle && (idle == nullptr || arrival->frame_filled))

@@ -54,6 +54,7 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
     {
         MutexLock lock(mutex_);
         table_ = PageTable(pages);
+        successors_ = Successors(pages);
         policy_ = make_policy(config_.policy, pages);
         apply_limit();
         charged_ = buffer_pages();
@@ -220,6 +221,8 @@ void Backend::finish_resident(PageIndex page, EnterReason reason, std::uint16_t 
     PageEntry &entry = table_[page];
     if (reason == EnterReason::unasked)
         entry.set(page_flags::unasked);
+    if (recorder_ && reason != EnterReason::put_back)
+        recorder_->note(page);
     std::uint8_t &rank = table_.rank(page);
     rank = policy_->enter(rank, reason);
     ++resident_by_rank_[rank];
@@ -234,6 +237,8 @@ void Backend::finish_region(PageRun region, EnterReason reason, std::uint16_t no
     resident_by_rank_[rank] += region.count;
     for (PageIndex page = region.first; page < region.end(); page = page.next()) {
         table_.rank(page) = rank;
+        if (recorder_ && reason != EnterReason::put_back)
+            recorder_->note(page);
         finish(page, PageState::resident, now);
     }
     table_.region_of(region.first).huge = true;

@@ -20,21 +20,24 @@
 #include "base/histogram.h"
 #include "base/mutex.h"
 #include "base/result.h"
+#include "engine/arrival.h"
 #include "engine/config.h"
 #include "engine/loader.h"
 #include "engine/page_table.h"
 #include "engine/policy.h"
+#include "engine/recorder.h"
 #include "engine/streams.h"
+#include "engine/successors.h"
 #include "store/tier.h"
 #include "sys/guest_memory.h"
 #include "sys/thread.h"
 
 #include <array>
 #include <atomic>
-#include <bitset>
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +68,12 @@ class Backend {
     BackendReport report();
     // Queues a prefetch; false if too much is queued. to_dram: else from QLC up to NVMe.
     bool prefetch(PageRun run, bool to_dram);
+    // To DRAM, in this order; all or nothing.
+    bool prefetch(std::span<const PageRun> runs);
+    // From now on, which pages come into DRAM and in what order; false if that is recorded already.
+    bool start_recording();
+    // nullopt if nothing was recorded. Empty is an answer, too.
+    std::optional<std::vector<PageRun>> stop_recording();
     // Forgets the pages: DRAM and tier copies are gone on return, the next read gives zeros.
     void discard(PageRun run);
     // Copies one page out without promoting it; 0, EIO or EBADMSG.
@@ -91,33 +100,6 @@ class Backend {
         PageIndex page;
         int error;
         std::vector<std::int32_t> threads;
-    };
-    // 2 MiB that were read before the guest came to them; see ahead.cc.
-    struct Arrival {
-        enum class Phase : std::uint8_t {
-            idle,    // no region. -> reading
-            reading, // begun or waiting to be by the ahead thread, verified by it. -> ready, landing
-            ready,   // its pages wait, in state arrived. -> landing
-            landing, // whoever set it maps the pages, or drops them. -> idle
-        } phase = Phase::idle;
-        PageRun region;
-        bool go_on = false; // whoever comes to the region walks: read on behind it
-        bool whole = false; // every page of the region is in the frame
-        std::uint32_t charged = 0;
-        std::size_t metadata = 0; // bytes in items and requests
-        std::uint64_t turn = 0;
-        Clock::time_point since;         // of ready
-        std::bitset<kRegionPages> pages; // that the frame has for R
-        std::bitset<kRegionPages> read;  // items' pages
-        PageRun spare;                   // of S, where the bytes are; count 0: they are in frame
-        std::unique_ptr<Frame> frame;
-        bool frame_filled = false; // frame has its memory, which is charged
-        // The ahead thread's until phase ready:
-        std::byte *bytes = nullptr;      // of region
-        std::vector<LoadItem> items;     // the pages being read,
-        std::vector<IoRequest> requests; // in these pieces,
-        std::vector<std::uint8_t> request_tier;
-        std::size_t pending = 0; // so many of which are not finished
     };
     enum class Step : std::uint8_t {
         none,
@@ -217,6 +199,7 @@ class Backend {
     bool may_fill_region(PageRun region, bool stream) TIDEMARK_REQUIRES(mutex_);
     Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void plan_load(const Fault &fault, Loader &loader, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
+    void expect_stream(PageIndex page, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
     void add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
@@ -302,6 +285,7 @@ class Backend {
     // mover.cc
     void mover_main(Loader &loader);
     bool serve_prefetch(Loader &loader);
+    bool take_prefetch(PrefetchRequest &request, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     bool demote_some(Loader &loader);
     bool compact_some(Loader &loader);
     bool over_watermark(std::size_t tier) const;
@@ -359,12 +343,16 @@ class Backend {
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
     Streams streams_ TIDEMARK_GUARDED_BY(mutex_);
+    Successors successors_ TIDEMARK_GUARDED_BY(mutex_){0};
+    std::vector<PageIndex>
+        expected_ TIDEMARK_GUARDED_BY(mutex_); // of plan_load(), kept for its memory
     std::deque<Arrival *> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // planned, not begun
     // 2 MiB of S each, huge, in DRAM (charged, marked stale) and of no use but to be filled again.
     std::vector<PageRun> spares_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint64_t ahead_turn_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint64_t queued_prefetch_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PrefetchRequest> prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_);
+    std::optional<Recorder> recorder_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Event> events_ TIDEMARK_GUARDED_BY(mutex_);
     Clock::time_point last_pressure_ TIDEMARK_GUARDED_BY(mutex_);
     Counters counters_ TIDEMARK_GUARDED_BY(mutex_);

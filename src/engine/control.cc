@@ -61,8 +61,11 @@ BackendReport Backend::report() {
         }
     out.dram_used = bytes_of(used_pages);
     out.dram_slack = slack_bytes();
-    out.metadata_bytes = table_.bytes() + staged_queue_.size() * sizeof(PageIndex) +
+    out.metadata_bytes = table_.bytes() + successors_.bytes() +
+                         staged_queue_.size() * sizeof(PageIndex) +
                          stale_shadows_.capacity() * sizeof(PageRun);
+    if (recorder_)
+        out.metadata_bytes += recorder_->bytes();
     for (const auto &arrival : arrivals_)
         out.metadata_bytes += sizeof(Arrival) + arrival->metadata;
     out.counters = counters_;
@@ -99,6 +102,37 @@ bool Backend::prefetch(PageRun run, bool to_dram) {
     prefetch_queue_.push_back({run, to_dram});
     mover_work_.notify_one();
     return true;
+}
+
+bool Backend::prefetch(std::span<const PageRun> runs) {
+    MutexLock lock(mutex_);
+    std::uint64_t pages = 0;
+    for (const PageRun run : runs)
+        pages += run.count;
+    if (queued_prefetch_pages_ + pages > kPrefetchQueueMost)
+        return false;
+    queued_prefetch_pages_ += pages;
+    for (const PageRun run : runs)
+        prefetch_queue_.push_back({run, true});
+    mover_work_.notify_one();
+    return true;
+}
+
+bool Backend::start_recording() {
+    MutexLock lock(mutex_);
+    if (recorder_)
+        return false;
+    recorder_.emplace(pages_);
+    return true;
+}
+
+std::optional<std::vector<PageRun>> Backend::stop_recording() {
+    MutexLock lock(mutex_);
+    if (!recorder_)
+        return std::nullopt;
+    std::vector<PageRun> runs = recorder_->take();
+    recorder_.reset();
+    return runs;
 }
 
 void Backend::wait_still(PageIndex page) {

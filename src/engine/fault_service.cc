@@ -119,6 +119,11 @@ Backend::Plan Backend::plan_take_back(const Fault &fault) {
     }
     ++counters_.faults;
     ++counters_.faults_staged;
+    expected_.clear();
+    if (config_.prefetch) {
+        successors_.look(fault.page, fault.thread_id, 0, expected_);
+        successors_.served(fault.page, fault.thread_id, {});
+    }
     const Ahead ahead = streams_.look(fault.page, kZeroWindow);
     const std::uint32_t window = ahead.in_order() ? ahead.pages : 1;
     PageRun run{fault.page, 0};
@@ -228,17 +233,19 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
     return {Step::load, {fault.page, 1}};
 }
 
-// The demanded page, and in a stream what lies ahead of it. Pages that need no read (resident, zero)
-// inside the window are stepped over: they do not end a stream.
+// The demanded page, and what is expected after it: what lies ahead in a stream, else what came after it
+// the last time. Pages that need no read (resident, zero) are stepped over: they end neither.
 void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
     loader.items.clear();
     add_load(fault.page, loader);
-    std::uint32_t steps = 1;
-    for (; steps < ahead.pages; ++steps) {
-        const std::int64_t at = std::int64_t{fault.page.value} + std::int64_t{steps} * ahead.stride;
-        if (at < 0 || at >= pages_)
-            break;
-        const PageIndex page{static_cast<std::uint32_t>(at)};
+    expected_.clear();
+    if (config_.prefetch)
+        successors_.look(fault.page, fault.thread_id, kLoadWindow, expected_);
+    if (ahead.walks())
+        expect_stream(fault.page, ahead);
+    std::size_t taken = 0;
+    for (; taken < expected_.size(); ++taken) {
+        const PageIndex page = expected_[taken];
         if (table_[page].state != PageState::stored)
             continue;
         if (loader.full() || !charge(1, true))
@@ -246,7 +253,19 @@ void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
         ++counters_.readahead_pages;
         add_load(page, loader);
     }
-    streams_.served(fault.page, steps);
+    const std::span<const PageIndex> served = std::span(expected_).first(taken);
+    streams_.served(fault.page, ahead.walks() ? static_cast<std::uint32_t>(taken) + 1 : 1);
+    successors_.served(fault.page, fault.thread_id, served);
+}
+
+void Backend::expect_stream(PageIndex page, Ahead ahead) {
+    expected_.clear();
+    for (std::uint32_t step = 1; step < ahead.pages; ++step) {
+        const std::int64_t at = std::int64_t{page.value} + std::int64_t{step} * ahead.stride;
+        if (at < 0 || at >= pages_)
+            return;
+        expected_.push_back(PageIndex{static_cast<std::uint32_t>(at)});
+    }
 }
 
 // Reads loader.items (all in state loading, all charged), waiting, and maps what came back good. With a

@@ -43,36 +43,15 @@ std::size_t Backend::tier_of_class(TierClass tier_class) const {
 }
 
 bool Backend::serve_prefetch(Loader &loader) {
-    const std::size_t nvme = tier_of_class(TierClass::nvme);
     bool to_dram = false;
     {
         MutexLock lock(mutex_);
         if (prefetch_queue_.empty())
             return false;
-        PrefetchRequest &request = prefetch_queue_.front();
-        to_dram = request.to_dram;
+        to_dram = prefetch_queue_.front().to_dram;
         loader.items.clear();
-        bool room = true;
-        while (room && request.run.count != 0) {
-            const PageIndex page = request.run.first;
-            const PageEntry &entry = table_[page];
-            if (entry.state == PageState::stored &&
-                (to_dram ||
-                 (nvme < tiers_.size() && tiers_[entry.tier()]->tier_class() == TierClass::qlc))) {
-                if (to_dram && !charge(1, true)) {
-                    // It stops rather than push the guest's own pages out.
-                    queued_prefetch_pages_ -= request.run.count;
-                    request.run.count = 0;
-                    break;
-                }
-                add_load(page, loader);
-                room = !loader.full();
-                ++(to_dram ? counters_.prefetch_pages : counters_.promoted_pages);
-            }
-            request.run = {page.next(), request.run.count - 1};
-            --queued_prefetch_pages_;
-        }
-        if (request.run.count == 0)
+        while (!prefetch_queue_.empty() && prefetch_queue_.front().to_dram == to_dram &&
+               take_prefetch(prefetch_queue_.front(), loader))
             prefetch_queue_.pop_front();
     }
     if (loader.items.empty())
@@ -80,8 +59,33 @@ bool Backend::serve_prefetch(Loader &loader) {
     if (to_dram)
         execute_load(nullptr, loader, EnterReason::unasked);
     else
-        relocate(loader, nvme);
+        relocate(loader, tier_of_class(TierClass::nvme));
     return true;
+}
+
+// False once the loader is full; true when the request is done with.
+bool Backend::take_prefetch(PrefetchRequest &request, Loader &loader) {
+    const std::size_t nvme = tier_of_class(TierClass::nvme);
+    for (; request.run.count != 0 && !loader.full();
+         request.run = {request.run.first.next(), request.run.count - 1},
+         --queued_prefetch_pages_) {
+        const PageIndex page = request.run.first;
+        const PageEntry &entry = table_[page];
+        const bool wanted =
+            request.to_dram ||
+            (nvme < tiers_.size() && tiers_[entry.tier()]->tier_class() == TierClass::qlc);
+        if (entry.state != PageState::stored || !wanted)
+            continue;
+        if (request.to_dram && !charge(1, true)) {
+            // It stops rather than push the guest's own pages out.
+            queued_prefetch_pages_ -= request.run.count;
+            request.run.count = 0;
+            break;
+        }
+        add_load(page, loader);
+        ++(request.to_dram ? counters_.prefetch_pages : counters_.promoted_pages);
+    }
+    return request.run.count == 0;
 }
 
 bool Backend::over_watermark(std::size_t tier) const {

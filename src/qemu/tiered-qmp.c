@@ -92,6 +92,68 @@ void qmp_tiered_memory_prefetch(const char *id, TieredMemoryRangeList *ranges, b
     tiered_backend_put(tb);
 }
 
+/* What the engine said of a working set; NULL, and an error that names the object, if it failed. */
+static TieredMemoryWorkingSet *working_set(const char *id, int ret, const char *msg,
+                                           uint64_t pages, Error **errp)
+{
+    TieredMemoryWorkingSet *set;
+
+    if (ret < 0) {
+        error_setg(errp, "memory-backend-tiered '%s': %s", id, *msg ? msg : strerror(-ret));
+        return NULL;
+    }
+    set = g_new0(TieredMemoryWorkingSet, 1);
+    set->pages = pages;
+    return set;
+}
+
+void qmp_tiered_memory_record_start(const char *id, Error **errp)
+{
+    TieredBackend *tb = tiered_backend_get(id, errp);
+    char msg[512] = "";
+    int ret;
+
+    if (!tb) {
+        return;
+    }
+    ret = tidemark_backend_record_start(tb->engine_backend, msg, sizeof(msg));
+    tiered_backend_put(tb);
+    if (ret < 0) {
+        error_setg(errp, "memory-backend-tiered '%s': %s", id, *msg ? msg : strerror(-ret));
+    }
+}
+
+TieredMemoryWorkingSet *qmp_tiered_memory_record_save(const char *id, const char *file,
+                                                      Error **errp)
+{
+    TieredBackend *tb = tiered_backend_get(id, errp);
+    char msg[512] = "";
+    uint64_t pages = 0;
+    int ret;
+
+    if (!tb) {
+        return NULL;
+    }
+    ret = tidemark_backend_record_save(tb->engine_backend, file, &pages, msg, sizeof(msg));
+    tiered_backend_put(tb);
+    return working_set(id, ret, msg, pages, errp);
+}
+
+TieredMemoryWorkingSet *qmp_tiered_memory_replay(const char *id, const char *file, Error **errp)
+{
+    TieredBackend *tb = tiered_backend_get(id, errp);
+    char msg[512] = "";
+    uint64_t pages = 0;
+    int ret;
+
+    if (!tb) {
+        return NULL;
+    }
+    ret = tidemark_backend_replay(tb->engine_backend, file, &pages, msg, sizeof(msg));
+    tiered_backend_put(tb);
+    return working_set(id, ret, msg, pages, errp);
+}
+
 /* Checks [offset, offset + length) against the block; a length of 0 becomes the rest of it. */
 static bool check_range(TieredBackend *tb, uint64_t offset, uint64_t *length, Error **errp)
 {

@@ -20,8 +20,9 @@ from levels import MIB, UNLIMITED, LevelError, Options, Progress, clean_up_on_si
 from summary import Lookup, floors_summary, summarize  # noqa: E402
 from swapfile import SwapError  # noqa: E402
 
-LEVELS = {"process": "process_level", "guest": "guest_level"}
-DEFAULT_SIDES = ["tidemark", "swap", "file", "ram"]
+LEVELS = {"process": "process_level", "guest": "guest_level", "predict": "predict_level"}
+DEFAULT_LEVELS = ["process", "guest"]
+DEFAULT_SIDES = ["tidemark", "swap", "file", "ram", "off"]
 # What a level does of a quick run, unless the command line says more; the guests take long to boot.
 QUICK_ONLY = {"guest": {"rounds": 1, "dram": [50], "sides": ["tidemark", "swap", "ram"]}}
 HERE = pathlib.Path(__file__).resolve().parent
@@ -41,13 +42,16 @@ def shares(text):
 def parse():
     defaults = Options()
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, allow_abbrev=False)
+    parser.add_argument("only", nargs="?", choices=["predict"],
+                        help="predict: that level, at its DRAM share")
     parser.add_argument("--quick", action="store_true",
                         help="small and short, for every day: under 3 minutes")
-    parser.add_argument("--level", type=words, default=None, metavar="process,guest",
-                        help="without it, both; the guest level only if it is there")
+    parser.add_argument("--level", type=words, default=None, metavar="process,guest,predict",
+                        help="without it, the first two; the guest level only if it is there")
     parser.add_argument("--rounds", type=int, help="of each side; normally 5, quick 2")
     parser.add_argument("--sides", type=words, metavar="NAME,...",
-                        help="of tidemark, swap, file, ram, zram; normally all but zram")
+                        help="of tidemark, swap, file, ram, zram, off (the predict level's); "
+                             "normally all but zram")
     parser.add_argument("--dram", type=shares, metavar="PERCENT,...",
                         help="DRAM as a share of the footprint; normally 100,75,50,25, quick 100,50; "
                              "100 is no limit")
@@ -60,16 +64,18 @@ def parse():
     parser.add_argument("--out", type=pathlib.Path, default=defaults.out, help="where the results go")
     parser.add_argument("--build", type=pathlib.Path, default=defaults.build, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.only:
+        asked.level = [asked.only]
     unknown = [name for name in asked.level or [] if name not in LEVELS]
     if unknown:
-        parser.error(f"no level '{unknown[0]}': process, guest")
+        parser.error(f"no level '{unknown[0]}': {', '.join(LEVELS)}")
     return asked
 
 
 def load_levels(asked):
     """Level modules by name. The guest level needs QEMU and guests; unasked, it is left out without."""
     found = {}
-    for name in asked or LEVELS:
+    for name in asked or DEFAULT_LEVELS:
         if asked is None and not (HERE / f"{LEVELS[name]}.py").exists():
             continue
         found[name] = importlib.import_module(LEVELS[name])
@@ -135,6 +141,11 @@ class Bench:
         turn = number % len(sides) if sides else 0
         return sides[turn:] + sides[:turn]
 
+    def shares_of(self, name):
+        """A level may have shares of its own, if none are asked for."""
+        own = getattr(self.levels[name], "DRAM", None)
+        return own if own and not self.asked.dram else self.options.dram
+
     def has(self, name, what, value):
         """False for what a quick run leaves out at this level. What was asked for is never left out."""
         if not self.options.quick or getattr(self.asked, what):
@@ -145,7 +156,7 @@ class Bench:
     def run_level(self, name, number):
         if not self.has(name, "rounds", number):
             return
-        for percent in self.options.dram:
+        for percent in self.shares_of(name):
             if self.has(name, "dram", percent):
                 for side in self.sides_in(name, percent, number):
                     self.run_side(name, side, percent)

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 namespace tidemark::perf {
 
@@ -40,6 +42,37 @@ class UniformOrder final : public Order {
   private:
     Random random_;
     std::size_t count_, first_, step_;
+};
+
+// The same `count` pages in the same order again and again; the order is a random one.
+class RepeatedOrder final : public Order {
+  public:
+    RepeatedOrder(std::uint64_t seed, std::size_t count) : pages_(count) {
+        std::iota(pages_.begin(), pages_.end(), std::size_t{0});
+        Random random(seed);
+        for (std::size_t left = count; left > 1; --left)
+            std::swap(pages_[left - 1], pages_[random.below(left)]);
+    }
+    std::size_t next() override { return pages_[at_++ % pages_.size()]; }
+
+  private:
+    std::vector<std::size_t> pages_;
+    std::size_t at_ = 0;
+};
+
+// `streams` walks through a part of the memory each, a page of each in turn.
+class InterleavedOrder final : public Order {
+  public:
+    InterleavedOrder(std::size_t count, std::size_t streams)
+        : part_(count / streams), streams_(streams) {}
+    std::size_t next() override {
+        const std::size_t step = at_++;
+        return step % streams_ * part_ + step / streams_ % part_;
+    }
+
+  private:
+    std::size_t part_, streams_;
+    std::size_t at_ = 0;
 };
 
 // The page of rank r (from 1) is visited in proportion to r^-theta; ranks are scattered over the

@@ -14,6 +14,8 @@ from zram import ZramSwap
 
 SIDES = ["tidemark", "swap", "file", "ram", "zram"]
 LIMITED = ("swap", "file", "zram")
+# Words of process_bench for sides that are not called so there.
+AS = {"off": ["--side", "tidemark", "--no-prefetch"]}
 WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "hot", "zipf-hot", "idle", "uniform-rmw",
              "noisy-rmw", "zipf-rmw", "threads-2", "threads-8", "scattered-verify"]
 # They ask the engine what it did; other sides have no answer.
@@ -61,7 +63,7 @@ def program(options):
 
 def command_of(side, percent, workloads, options):
     plan = scale(options)
-    words = [str(program(options)), "--side", side, "--dir", str(options.directory),
+    words = [str(program(options)), *AS.get(side, ["--side", side]), "--dir", str(options.directory),
              "--footprint", str(plan["footprint"] // MIB),
              "--dram", str(dram_bytes(plan["footprint"], percent) // MIB),
              "--workloads", ",".join(workloads), "--seed", str(options.seed + options.round),

@@ -16,7 +16,7 @@ NOT_COMPARED = ("fault-kinds", "clean-pass", "final-check", "final-verify")
 BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw")
 FIELDS = ("mean_us", "p50_us", "p99_us", "p999_us", "seconds", "read_bytes", "written_bytes", "cpu_seconds")
 # Sides that Tidemark is meant to beat; ram is the ceiling.
-RIVALS = ("swap", "file", "zram")
+RIVALS = ("swap", "file", "zram", "off")
 
 
 def time_of(one):

@@ -136,11 +136,39 @@ def unlimited(find, level, percent):
                       find.ratio(level, percent, workload, "ram"), 1.02)
 
 
+# workload, side, at most
+PREDICTED = [("seq-read", "swap", 0.1), ("strided", "swap", 0.2), ("interleaved", "swap", 0.2),
+             ("repeated", "off", 1 / 3), ("zipf-rmw", "off", 1.02), ("uniform-rmw", "off", 1.02)]
+
+
+def predicted(find, level, percent):
+    """What is brought in before it is touched."""
+    for workload, side, limit in PREDICTED:
+        yield verdict(f"{workload} / {side}", level, percent,
+                      find.ratio(level, percent, workload, side), limit)
+    ours, off = (find.extra(level, percent, "seq-read", lambda one: one["extra"].get("faults_stored"), side)
+                 for side in ("tidemark", "off"))
+    yield verdict("seq-read: demand reads from the tier / off", level, percent,
+                  of_floor(ours, off and off["median"]), 0.05)
+    read_rate = find.extra(level, percent, "seq-read", lambda one: rate(one, "read_bytes"))
+    yield verdict("seq-read / the disk's sequential rate", level, percent,
+                  of_floor(read_rate, find.floors.get("disk_read_bytes_per_second")), 0.8, at_least=True)
+    for workload in ("uniform-rmw", "zipf-rmw"):
+        yield verdict(f"{workload}: read ahead for nothing / all that is read", level, percent,
+                      find.extra(level, percent, workload, wasted_share), 0.05)
+
+
+def wasted_share(one):
+    wasted = one["extra"].get("readahead_pages", 0) - one["extra"].get("readahead_used", 0)
+    return max(0, wasted) * 4096 / one["read_bytes"] if one["read_bytes"] else None
+
+
 def evaluate(find):
     out = []
     for level in find.levels:
         for percent in find.shares(level):
-            out += (unlimited if percent >= 100 else limited)(find, level, percent)
+            judge = predicted if level == "predict" else unlimited if percent >= 100 else limited
+            out += judge(find, level, percent)
             if percent == 50:
                 out.append(verdict("zipf rmw of a set that fits in DRAM / ram", level, percent,
                                    find.ratio(level, percent, "zipf-hot", "ram"), 1.08))

@@ -56,9 +56,10 @@ Workloads::Workloads(MemorySide &side, const Settings &settings)
 // engine, and say nothing about other sides.
 const std::vector<std::string> &Workloads::names() {
     static const std::vector<std::string> all = {
-        "fill",      "seq-read",  "seq-rw",           "strided",     "hot",
-        "zipf-hot",  "idle",      "uniform-rmw",      "noisy-rmw",   "zipf-rmw",
-        "threads-2", "threads-8", "scattered-verify", "fault-kinds", "clean-pass"};
+        "fill",        "seq-read",  "seq-rw",           "strided",   "hot",
+        "zipf-hot",    "idle",      "uniform-rmw",      "noisy-rmw", "zipf-rmw",
+        "threads-2",   "threads-8", "scattered-verify", "repeated",  "interleaved",
+        "fault-kinds", "clean-pass"};
     return all;
 }
 
@@ -103,6 +104,11 @@ Result Workloads::run(const std::string &name) {
         hot(result);
     } else if (name == "zipf-hot") {
         zipf_hot(result);
+    } else if (name == "repeated") {
+        repeated(result);
+    } else if (name == "interleaved") {
+        InterleavedOrder order(settings_.pages, 4);
+        random(result, order, Access::kRead, ops_of(name, settings_.pages));
     } else if (name == "idle") {
         idle(result);
     } else if (name == "fault-kinds") {
@@ -226,6 +232,18 @@ void Workloads::zipf_hot(Result &result) {
     const Clock::time_point start = Clock::now();
     random(result, order, Access::kWrite, ops_of("zipf-hot", 2000000));
     result.seconds = seconds_between(start, Clock::now());
+}
+
+// Twice what fits in DRAM; the first pass is not timed, whoever can learn from it may.
+void Workloads::repeated(Result &result) {
+    const std::size_t count = std::min(settings_.pages, settings_.dram_pages * 2);
+    RepeatedOrder order(settings_.seed * 11 + 6, count);
+    Result learning;
+    random(learning, order, Access::kRead, count);
+    const Clock::time_point start = Clock::now();
+    random(result, order, Access::kRead, ops_of("repeated", count));
+    result.seconds = seconds_between(start, Clock::now());
+    result.bad += learning.bad;
 }
 
 // The engine is asked after every few accesses what it had to do, not after each: the answer takes it long

@@ -61,6 +61,7 @@ class Workloads {
     Piece hot_piece() const;
     void hot(Result &result);
     void zipf_hot(Result &result);
+    void repeated(Result &result);
     void fault_kinds(Result &result);
     void clean_pass(Result &result);
     void with_threads(Result &result, unsigned threads);

@@ -84,6 +84,43 @@ TEST_CASE("pages scattered over a tier are read ahead from wherever they are", "
     CHECK(sizes[0] + sizes[1] < all / 10);
 }
 
+TEST_CASE("a recorded working set comes back in its order, without faults", "[sim]") {
+    Machine machine({.pages = 3000, .guest_limit = 1200, .nvme_pages = 6000, .qlc_pages = 0});
+    machine.write_all();
+    std::vector<std::uint32_t> job(400);
+    for (std::uint32_t i = 0; i < job.size(); ++i)
+        job[i] = i * 7;
+    std::shuffle(job.begin(), job.end(), std::mt19937(3));
+    const auto leave = [&] { // all that is cold, and the job's pages are
+        machine.set_guest_limit(200);
+        CHECK(eventually([&] { return machine.memory->dram_pages() <= 200; }));
+        machine.set_guest_limit(1200);
+        for (std::uint32_t page = 2900; page < 3000; ++page)
+            CHECK(machine.verify(PageIndex{page}));
+    };
+    leave();
+    CHECK_FALSE(machine.backend->stop_recording());
+    REQUIRE(machine.backend->start_recording());
+    CHECK_FALSE(machine.backend->start_recording());
+    for (const std::uint32_t page : job)
+        CHECK(machine.verify(PageIndex{page}));
+    const auto runs = machine.backend->stop_recording();
+    REQUIRE(runs);
+    CHECK(runs->size() >= job.size() / 2);
+    leave();
+    REQUIRE(machine.backend->prefetch(*runs));
+    CHECK(eventually([&] {
+        return std::all_of(job.begin(), job.end(), [&](std::uint32_t page) {
+            return machine.memory->guest_present(PageIndex{page});
+        });
+    }));
+    const std::uint64_t before = machine.backend->report().counters.faults_stored;
+    for (const std::uint32_t page : job)
+        CHECK(machine.verify(PageIndex{page}));
+    CHECK(machine.backend->report().counters.faults_stored <= before + job.size() / 20);
+    CHECK(machine.count_bad() == 0);
+}
+
 TEST_CASE("hot memory gets its huge pages back", "[sim]") {
     Machine machine({.pages = 14000, .guest_limit = 9000, .nvme_pages = 14016, .qlc_pages = 0});
     machine.write_all();

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the engine reports, in the shapes of tidemark.h.
+#pragma once
+
+#include "capi/tidemark.h"
+#include "engine/config.h"
+
+namespace tidemark {
+
+tidemark_config to_c(const BackendConfig &config);
+void copy_report(const BackendReport &from, tidemark_stats &to);
+
+} // namespace tidemark
