@@ -66,5 +66,6 @@ TEST_CASE("a record for another block or of another version is refused") {
 TEST_CASE("runs that lie outside or overlap are refused, whatever the checksum says") {
     require_refused(encode({kBlock, {{PageIndex{990}, 11}}}), "run 0 lies outside");
     require_refused(encode({kBlock, {{PageIndex{1}, 1}, {PageIndex{5}, 0}}}), "run 1 lies outside");
-    require_refused(encode({kBlock, {{PageIndex{4}, 4}, {PageIndex{7}, 2}}}), "for the second time");
+    require_refused(encode({kBlock, {{PageIndex{4}, 4}, {PageIndex{7}, 2}}}),
+                    "for the second time");
 }
