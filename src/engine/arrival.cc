@@ -26,8 +26,7 @@ void Backend::take_arrival_pages(Arrival &arrival) {
         if (entry.state == PageState::stored) {
             table_.set_state(page, PageState::loading);
             arrival.read.set(page.value - arrival.region.first.value);
-            arrival.items.push_back(
-                {page, entry.slot, static_cast<std::uint8_t>(entry.tier()), entry.checksum, 0});
+            arrival.items.push_back(item_of(page, entry));
         } else if (arrival.whole) {
             table_.set_state(page, PageState::filling);
         } else {
@@ -55,7 +54,6 @@ void Backend::start_ahead(Arrival &arrival) {
     std::sort(arrival.items.begin(), arrival.items.end(), [](const LoadItem &a, const LoadItem &b) {
         return std::pair(a.tier, a.slot) < std::pair(b.tier, b.slot);
     });
-    arrival.requests.reserve(arrival.items.size());
     for (std::size_t i = 0; i < arrival.items.size(); ++i)
         add_read(arrival, i);
     arrival.pending = arrival.requests.size();
@@ -145,6 +143,8 @@ void Backend::verify_arrival(Arrival &arrival) {
 
 // All is in: the pages wait for their first access, or are mapped if that has come already.
 void Backend::settle_arrival(Arrival &arrival) {
+    // Scattered slots take a request each: that is not kept.
+    std::vector<IoRequest>().swap(arrival.requests);
     bool wanted = false;
     {
         MutexLock lock(mutex_);
@@ -159,9 +159,7 @@ void Backend::settle_arrival(Arrival &arrival) {
             wanted = arrival.pages.test(i) &&
                      table_[arrival.region.first.next(i)].has(page_flags::wanted);
         arrival.phase = wanted ? Arrival::Phase::landing : Arrival::Phase::ready;
-        arrival.metadata = arrival.items.capacity() * sizeof(LoadItem) +
-                           arrival.requests.capacity() * (sizeof(IoRequest) + 1) +
-                           arrival.items.capacity() * sizeof(iovec);
+        arrival.metadata = arrival.items.capacity() * sizeof(LoadItem);
         arrival.since = Clock::now();
         for (std::uint32_t i = 0; i < arrival.region.count && !wanted; ++i)
             if (arrival.pages.test(i))

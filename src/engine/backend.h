@@ -201,6 +201,7 @@ class Backend {
     void plan_load(const Fault &fault, Loader &loader, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
     void expect_stream(PageIndex page, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
     void add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    static LoadItem item_of(PageIndex page, const PageEntry &entry);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
               EnterReason others);

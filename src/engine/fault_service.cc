@@ -202,8 +202,16 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
 void Backend::add_load(PageIndex page, Loader &loader) {
     const PageEntry &entry = table_[page];
     table_.set_state(page, PageState::loading);
-    loader.items.push_back(
-        {page, entry.slot, static_cast<std::uint8_t>(entry.tier()), entry.checksum, 0});
+    loader.items.push_back(item_of(page, entry));
+}
+
+LoadItem Backend::item_of(PageIndex page, const PageEntry &entry) {
+    LoadItem item;
+    item.page = page;
+    item.slot = entry.slot;
+    item.tier = static_cast<std::uint8_t>(entry.tier());
+    item.checksum = entry.checksum;
+    return item;
 }
 
 Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {

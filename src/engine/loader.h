@@ -21,12 +21,12 @@
 namespace tidemark {
 
 struct LoadItem {
+    std::uint64_t checksum = 0;
     PageIndex page;
     Slot slot;
-    std::uint8_t tier = 0;
-    std::uint64_t checksum = 0;
     int error = 0;             // after the read: 0, EIO, EBADMSG (checksum) ...
     std::uint16_t request = 0; // of those it is read with, for whoever keeps several
+    std::uint8_t tier = 0;
 };
 
 class Loader {
