@@ -92,12 +92,22 @@ void qmp_tiered_memory_prefetch(const char *id, TieredMemoryRangeList *ranges, b
     tiered_backend_put(tb);
 }
 
-/* What the engine said of a working set; NULL, and an error that names the object, if it failed. */
-static TieredMemoryWorkingSet *working_set(const char *id, int ret, const char *msg,
-                                           uint64_t pages, Error **errp)
+/* One call about a working set's file; NULL, and an error that names the object, if it failed. */
+static TieredMemoryWorkingSet *
+working_set(const char *id, const char *file,
+            int (*call)(tidemark_backend *, const char *, uint64_t *, char *, size_t), Error **errp)
 {
+    TieredBackend *tb = tiered_backend_get(id, errp);
     TieredMemoryWorkingSet *set;
+    char msg[512] = "";
+    uint64_t pages = 0;
+    int ret;
 
+    if (!tb) {
+        return NULL;
+    }
+    ret = call(tb->engine_backend, file, &pages, msg, sizeof(msg));
+    tiered_backend_put(tb);
     if (ret < 0) {
         error_setg(errp, "memory-backend-tiered '%s': %s", id, *msg ? msg : strerror(-ret));
         return NULL;
@@ -126,32 +136,12 @@ void qmp_tiered_memory_record_start(const char *id, Error **errp)
 TieredMemoryWorkingSet *qmp_tiered_memory_record_save(const char *id, const char *file,
                                                       Error **errp)
 {
-    TieredBackend *tb = tiered_backend_get(id, errp);
-    char msg[512] = "";
-    uint64_t pages = 0;
-    int ret;
-
-    if (!tb) {
-        return NULL;
-    }
-    ret = tidemark_backend_record_save(tb->engine_backend, file, &pages, msg, sizeof(msg));
-    tiered_backend_put(tb);
-    return working_set(id, ret, msg, pages, errp);
+    return working_set(id, file, tidemark_backend_record_save, errp);
 }
 
 TieredMemoryWorkingSet *qmp_tiered_memory_replay(const char *id, const char *file, Error **errp)
 {
-    TieredBackend *tb = tiered_backend_get(id, errp);
-    char msg[512] = "";
-    uint64_t pages = 0;
-    int ret;
-
-    if (!tb) {
-        return NULL;
-    }
-    ret = tidemark_backend_replay(tb->engine_backend, file, &pages, msg, sizeof(msg));
-    tiered_backend_put(tb);
-    return working_set(id, ret, msg, pages, errp);
+    return working_set(id, file, tidemark_backend_replay, errp);
 }
 
 /* Checks [offset, offset + length) against the block; a length of 0 becomes the rest of it. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The io_uring disk on a real file system, and what its path may be.
+#include "support/temp_dir.h"
 #include "unit/disk_contract.h"
 
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -22,24 +23,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kCapacity = bytes_of(2048);
-
-// Below the build folder, which is on a real disk; /tmp may be a tmpfs.
-class TempDir {
-  public:
-    TempDir() {
-        std::string name = fs::current_path().string() + "/disk-test-XXXXXX";
-        REQUIRE(mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    ~TempDir() { fs::remove_all(path_); }
-    TempDir(const TempDir &) = delete;
-    TempDir &operator=(const TempDir &) = delete;
-    const fs::path &path() const { return path_; }
-    bool empty() const { return fs::is_empty(path_); }
-
-  private:
-    fs::path path_;
-};
 
 struct Warnings {
     std::vector<std::string> sentences;
