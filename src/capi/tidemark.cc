@@ -299,9 +299,8 @@ int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_
             return report(msg, msg_size, bytes.error());
         const auto set = decode_working_set(*bytes, backend->block_size);
         if (!set)
-            return report(
-                msg, msg_size,
-                {set.error().code, "'" + std::string(path) + "': " + set.error().sentence});
+            return report(msg, msg_size,
+                          {set.error().code, std::string(path) + ": " + set.error().sentence});
         *pages = set->pages();
         if (!backend->backend->prefetch(set->runs))
             return report(msg, msg_size,

@@ -133,6 +133,15 @@ std::uint64_t Workloads::ops_of(const std::string &name, std::uint64_t normal) c
     return found == settings_.ops.end() ? normal : found->second;
 }
 
+// What comes from now on is timed.
+Workloads::Clock::time_point Workloads::restart_deadline() {
+    const Clock::time_point now = Clock::now();
+    if (settings_.max_seconds > 0)
+        deadline_ = now + std::chrono::duration_cast<Clock::duration>(
+                              std::chrono::duration<double>(settings_.max_seconds));
+    return now;
+}
+
 bool Workloads::out_of_time(Result &result) const {
     result.capped = result.capped || Clock::now() >= deadline_;
     return result.capped;
@@ -212,11 +221,8 @@ void Workloads::hot(Result &result) {
             step(warming, page, Access::kWrite, Check::kStamp);
     random(warming, order, Access::kWrite, ops_of("hot", 2000000) / 2);
 
-    const Clock::time_point start = Clock::now();
     const FaultCounts before = side_.faults();
-    if (settings_.max_seconds > 0)
-        deadline_ = start + std::chrono::duration_cast<Clock::duration>(
-                                std::chrono::duration<double>(settings_.max_seconds));
+    const Clock::time_point start = restart_deadline();
     random(result, order, Access::kWrite, ops_of("hot", 2000000));
     result.seconds = seconds_between(start, Clock::now());
     result.bad += warming.bad;
@@ -239,8 +245,9 @@ void Workloads::repeated(Result &result) {
     const std::size_t count = std::min(settings_.pages, settings_.dram_pages * 2);
     RepeatedOrder order(settings_.seed * 11 + 6, count);
     Result learning;
+    deadline_ = Clock::time_point::max();
     random(learning, order, Access::kRead, count);
-    const Clock::time_point start = Clock::now();
+    const Clock::time_point start = restart_deadline();
     random(result, order, Access::kRead, ops_of("repeated", count));
     result.seconds = seconds_between(start, Clock::now());
     result.bad += learning.bad;

@@ -69,6 +69,7 @@ class Workloads {
 
     // Returns how long the access took, in ns.
     std::uint64_t step(Result &result, std::size_t page, Access access, Check check);
+    Clock::time_point restart_deadline();
     bool out_of_time(Result &result) const;
     std::uint64_t ops_of(const std::string &name, std::uint64_t normal) const;
     std::uint64_t *words(std::size_t page) const;
