@@ -15,7 +15,6 @@
 #include <cstring>
 #include <exception>
 #include <new>
-#include <thread>
 
 struct tidemark_engine {
     tidemark_log_fn *log = nullptr;

@@ -124,8 +124,7 @@ Backend::Plan Backend::plan_take_back(const Fault &fault) {
         successors_.look(fault.page, fault.thread_id, 0, expected_);
         successors_.served(fault.page, fault.thread_id, {});
     }
-    const Ahead ahead = streams_.look(fault.page, kZeroWindow);
-    const std::uint32_t window = ahead.in_order() ? ahead.pages : 1;
+    const std::uint32_t window = streams_.look(fault.page, kZeroWindow).row();
     PageRun run{fault.page, 0};
     do {
         PageEntry &entry = table_[run.end()];
@@ -147,8 +146,7 @@ Backend::Plan Backend::plan_take_back(const Fault &fault) {
 }
 
 Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
-    const Ahead ahead = streams_.look(fault.page, kZeroWindow);
-    const std::uint32_t window = ahead.in_order() ? ahead.pages : 1;
+    const std::uint32_t window = streams_.look(fault.page, kZeroWindow).row();
     const PageRun region = table_.region_run(fault.page);
     if (may_fill_region(region, window > 1)) {
         Plan plan{Step::region_fill, region};
@@ -248,7 +246,7 @@ void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
     add_load(fault.page, loader);
     expected_.clear();
     if (config_.prefetch)
-        successors_.look(fault.page, fault.thread_id, kLoadWindow, expected_);
+        successors_.look(fault.page, fault.thread_id, ahead.walks() ? 0 : kLoadWindow, expected_);
     if (ahead.walks())
         expect_stream(fault.page, ahead);
     std::size_t taken = 0;
@@ -267,7 +265,6 @@ void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
 }
 
 void Backend::expect_stream(PageIndex page, Ahead ahead) {
-    expected_.clear();
     for (std::uint32_t step = 1; step < ahead.pages; ++step) {
         const std::int64_t at = std::int64_t{page.value} + std::int64_t{step} * ahead.stride;
         if (at < 0 || at >= pages_)

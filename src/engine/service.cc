@@ -12,7 +12,6 @@
 #include "engine/backend.h"
 
 #include <algorithm>
-#include <cerrno>
 
 namespace tidemark {
 

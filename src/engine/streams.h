@@ -23,6 +23,7 @@ struct Ahead {
     std::int32_t stride = 1; // pages from one to the next
     bool walks() const { return pages > 1; }
     bool in_order() const { return stride == 1; }
+    std::uint32_t row() const { return in_order() ? pages : 1; } // pages side by side
 };
 
 class Streams {
