@@ -94,6 +94,7 @@ class Bench:
 
     def __init__(self, options, levels, rounds, asked):
         self.options = options
+        self.dram = options.dram
         self.asked = asked
         self.levels = levels
         self.rounds = rounds
@@ -141,10 +142,10 @@ class Bench:
         turn = number % len(sides) if sides else 0
         return sides[turn:] + sides[:turn]
 
-    def shares_of(self, name):
-        """A level may have shares of its own, if none are asked for."""
+    def take_shares_of(self, name):
+        """A level may have shares of its own, if none are asked for. options.dram is those of the level at work."""
         own = getattr(self.levels[name], "DRAM", None)
-        return own if own and not self.asked.dram else self.options.dram
+        self.options.dram = own if own and not self.asked.dram else self.dram
 
     def has(self, name, what, value):
         """False for what a quick run leaves out at this level. What was asked for is never left out."""
@@ -156,7 +157,8 @@ class Bench:
     def run_level(self, name, number):
         if not self.has(name, "rounds", number):
             return
-        for percent in self.shares_of(name):
+        self.take_shares_of(name)
+        for percent in self.options.dram:
             if self.has(name, "dram", percent):
                 for side in self.sides_in(name, percent, number):
                     self.run_side(name, side, percent)
@@ -171,6 +173,8 @@ class Bench:
         self.options.progress = self.progress
         for name, module in self.levels.items():
             if hasattr(module, "prepare"):
+                self.take_shares_of(name)
+                self.progress.prefix = f"{name} level: "
                 self.attempt(f"{name} level", lambda module=module: module.prepare(self.options))
         for number in range(self.rounds):
             self.options.round = number
@@ -186,6 +190,7 @@ class Bench:
         facts = {}
         for name, module in self.levels.items():
             if hasattr(module, "facts"):
+                self.take_shares_of(name)
                 found = self.attempt(f"facts of the {name} level",
                                      lambda module=module: module.facts(self.options))
                 facts.update(found or {})

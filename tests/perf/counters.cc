@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "counters.h"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -164,6 +165,27 @@ std::int64_t huge_bytes(const void *address, std::uint64_t size) {
     }
     close(pagemap);
     return count < 0 ? -1 : static_cast<std::int64_t>(found);
+}
+
+std::vector<bool> mapped_pages(const void *address, std::uint64_t pages) {
+    constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
+    const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (pagemap < 0)
+        return {};
+    std::vector<bool> out(pages);
+    std::vector<std::uint64_t> entries(4096);
+    const std::uint64_t first = reinterpret_cast<std::uint64_t>(address) / 4096;
+    ssize_t got = 0;
+    for (std::uint64_t page = 0; page < pages; page += static_cast<std::uint64_t>(got) / 8) {
+        const std::uint64_t count = std::min<std::uint64_t>(entries.size(), pages - page);
+        got = pread(pagemap, entries.data(), count * 8, static_cast<off_t>((first + page) * 8));
+        if (got < 8)
+            break;
+        for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(got) / 8; ++i)
+            out[page + i] = (entries[i] & kPresent) != 0;
+    }
+    close(pagemap);
+    return got < 8 ? std::vector<bool>{} : out;
 }
 
 } // namespace tidemark::perf

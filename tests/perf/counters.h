@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace tidemark::perf {
 
@@ -48,5 +49,8 @@ void describe(const Counters &spent, JsonObject &extra);
 // Bytes of [address, address + size) that huge pages map, from the kernel's PAGEMAP_SCAN; -1 where
 // the kernel has none (before 6.7).
 std::int64_t huge_bytes(const void *address, std::uint64_t size);
+
+// Which of the pages from an address on are mapped now; empty if the kernel doesn't say.
+std::vector<bool> mapped_pages(const void *address, std::uint64_t pages);
 
 } // namespace tidemark::perf

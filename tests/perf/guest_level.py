@@ -97,14 +97,14 @@ def prepare(options, accels=None):
     """Builds the guests (nothing happens if nothing changed) and measures what they need."""
     if not qemu_binary().exists():
         raise LevelError(f"{qemu_binary()} does not exist; build it with scripts/qemu build")
-    options.progress("guest level: builds the guests")
+    options.progress("builds the guests")
     for command in ("baremetal/build.sh", "linux/build"):
         done = subprocess.run([SOURCE / "tests/guest" / command, GUESTS], check=False, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             raise LevelError(f"the guests could not be built: {done.stdout.strip()[-400:]}")
     for accel in accels or accelerators():
-        options.progress(f"guest level: how much memory the {accel} guest needs besides its footprint")
+        options.progress(f"how much memory the {accel} guest needs besides its footprint")
         with as_level_errors():
             for percent in [*options.dram, UNLIMITED]:
                 shares(accel, percent, options)

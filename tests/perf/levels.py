@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # In the order of the tables; a level may have fewer, and ones of its own.
 WORKLOADS = ["boot", "fill", "seq-read", "seq-rw", "strided", "hot", "zipf-hot", "idle", "uniform-rmw", "noisy-rmw",
-             "zipf-rmw", "threads", "threads-2", "threads-8", "scattered-verify", "interleaved", "repeated"]
+             "zipf-rmw", "threads", "threads-2", "threads-8", "scattered-verify", "interleaved", "repeated",
+             "phases", "job"]
 # Without a limit there is nothing to compare but stock RAM and Tidemark that has nothing to do.
 UNLIMITED = 100
 

@@ -17,12 +17,21 @@ constexpr std::uint64_t kHugePage = 2ull << 20;
     throw SideError{what + ": " + std::strerror(errno)};
 }
 
+void page_out(void *map, std::uint64_t size) {
+    if (madvise(map, size, MADV_PAGEOUT) != 0)
+        fail("the memory could not be paged out");
+}
+
 // Stock RAM. Whether the kernel swaps it is decided by the cgroup the process was started in.
 class AnonymousSide final : public MemorySide {
   public:
     AnonymousSide(const SideOptions &options, bool to_disk)
-        : map_(options.size), to_disk_(to_disk) {}
+        : map_(options.size), size_(options.size), to_disk_(to_disk) {}
     std::uint64_t *words() const override { return map_.words(); }
+    void evict_all() override { page_out(words(), size_); }
+    void discard(std::size_t page, std::size_t count) override {
+        madvise(words() + page * 512, count * 4096, MADV_DONTNEED);
+    }
     DiskBytes disk_bytes(const Counters &spent) const override {
         // zram's pages are counted as swapped, but stay in DRAM.
         return to_disk_ ? DiskBytes{spent.swapped_in, spent.swapped_out} : DiskBytes{};
@@ -30,6 +39,7 @@ class AnonymousSide final : public MemorySide {
 
   private:
     AnonymousMap map_;
+    std::uint64_t size_;
     bool to_disk_;
 };
 
@@ -53,6 +63,10 @@ class FileSide final : public MemorySide {
     }
     ~FileSide() override { munmap(map_, size_); }
     std::uint64_t *words() const override { return static_cast<std::uint64_t *>(map_); }
+    void evict_all() override { page_out(map_, size_); }
+    void discard(std::size_t page, std::size_t count) override {
+        madvise(words() + page * 512, count * 4096, MADV_REMOVE);
+    }
     DiskBytes disk_bytes(const Counters &spent) const override {
         // The flusher writes it, on nobody's account: only the disk's own counter has it.
         return {spent.process_read, spent.disk_written};

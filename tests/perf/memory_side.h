@@ -19,6 +19,8 @@ struct SideOptions {
     std::uint64_t dram_limit = 0; // for tidemark; the others' is their cgroup's
     std::string policy = "lru";
     bool prefetch = true;
+    std::uint64_t tier_size = 0; // of tidemark's one tier; 0: as large as the memory
+    std::uint32_t cold_age = 0;  // seconds; 0: the engine's own
 };
 
 // Thrown with a sentence when a side can't be set up here.
@@ -54,6 +56,21 @@ class MemorySide {
     // Facts of its own for a measurement's "extra".
     virtual void describe(JsonObject &) const {}
     virtual FaultCounts faults() const { return {}; }
+
+    // Everything leaves DRAM; how much may be in it is as before afterwards.
+    virtual void evict_all() = 0;
+    // The content of these pages is given up, as a guest does that reports free pages: they read as zeros.
+    virtual void discard(std::size_t page, std::size_t count) = 0;
+    // Working sets, where a side has them: which pages come into DRAM between record() and save() goes to a
+    // file; replay() brings them back from there, and returns when they have come.
+    virtual void record() {}
+    virtual void save(const std::string &) {}
+    virtual void replay(const std::string &) {}
+    // Bytes of the memory that are in DRAM, mapped or not; only Tidemark counts them.
+    virtual std::uint64_t dram_used() const { return 0; }
+    // It is known that the page holds zeros only, so that it needs no place anywhere.
+    virtual bool known_zero(std::size_t) const { return false; }
+
     // Its disk refused something: the run's figures are void.
     virtual bool failed() const { return false; }
 };

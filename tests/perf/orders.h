@@ -5,10 +5,12 @@
 
 #include "content.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -44,21 +46,64 @@ class UniformOrder final : public Order {
     std::size_t count_, first_, step_;
 };
 
-// The same `count` pages in the same order again and again; the order is a random one.
+inline void shuffle(std::span<std::size_t> what, Random &random) {
+    for (std::size_t left = what.size(); left > 1; --left)
+        std::swap(what[left - 1], what[random.below(left)]);
+}
+
+// 0 to count - 1, in a random order.
+inline std::vector<std::size_t> shuffled(std::uint64_t seed, std::size_t count) {
+    std::vector<std::size_t> all(count);
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    Random random(seed);
+    shuffle(all, random);
+    return all;
+}
+
+// The same pages in the same order again and again.
 class RepeatedOrder final : public Order {
   public:
-    RepeatedOrder(std::uint64_t seed, std::size_t count) : pages_(count) {
-        std::iota(pages_.begin(), pages_.end(), std::size_t{0});
-        Random random(seed);
-        for (std::size_t left = count; left > 1; --left)
-            std::swap(pages_[left - 1], pages_[random.below(left)]);
-    }
+    explicit RepeatedOrder(std::vector<std::size_t> pages) : pages_(std::move(pages)) {}
     std::size_t next() override { return pages_[at_++ % pages_.size()]; }
+    std::size_t size() const { return pages_.size(); }
 
   private:
     std::vector<std::size_t> pages_;
     std::size_t at_ = 0;
 };
+
+// What a guest allocates together lies together: working sets are made of pieces of so many pages.
+constexpr std::size_t kExtentPages = 16;
+
+// Any page of a set of extents, each as likely.
+class ExtentOrder final : public Order {
+  public:
+    ExtentOrder(std::uint64_t seed, std::span<const std::size_t> extents)
+        : random_(seed), extents_(extents.begin(), extents.end()) {}
+    std::size_t next() override {
+        const std::size_t extent = extents_[random_.below(extents_.size())];
+        return extent * kExtentPages + random_.below(kExtentPages);
+    }
+
+  private:
+    Random random_;
+    std::vector<std::size_t> extents_;
+};
+
+// The pages of a set of extents in the order in which a job might come to them: a few extents at a time, the
+// pages of these mixed.
+inline std::vector<std::size_t> job_order(std::uint64_t seed,
+                                          std::span<const std::size_t> extents) {
+    constexpr std::size_t kAtATime = 4 * kExtentPages;
+    Random random(seed);
+    std::vector<std::size_t> pages;
+    for (const std::size_t extent : extents)
+        for (std::size_t i = 0; i < kExtentPages; ++i)
+            pages.push_back(extent * kExtentPages + i);
+    for (std::size_t first = 0; first < pages.size(); first += kAtATime)
+        shuffle(std::span(pages).subspan(first, std::min(kAtATime, pages.size() - first)), random);
+    return pages;
+}
 
 // `streams` walks through a part of the memory each, a page of each in turn.
 class InterleavedOrder final : public Order {

@@ -37,9 +37,11 @@ const char *const kUsage =
     "usage: process_bench --side tidemark|ram|swap|zram|file --dir FOLDER [--footprint MIB]\n"
     "         [--dram MIB] [--workloads NAME,...] [--ops NAME=COUNT]... [--seed N]\n"
     "         [--policy lru|lfu|fifo] [--no-prefetch] [--max-seconds S] [--idle-seconds S]\n"
-    "         [--neighbour-group FILE]\n"
+    "         [--tier MIB] [--cold-age S] [--periods N] [--neighbour-group FILE]\n"
     "One run of one side; the workloads share the memory and happen in the order given.\n"
-    "--dram is Tidemark's limit; the hot set of every side is cut from it.\n";
+    "--dram is Tidemark's limit; the hot set of every side is cut from it. --tier is the size of "
+    "its tier,\n"
+    "the footprint if that is larger.\n";
 
 std::uint64_t number_of(const std::string &option, const std::string &text, std::uint64_t most) {
     char *end = nullptr;
@@ -80,6 +82,9 @@ Options parse(int argc, char **argv) {
                                    {"no-prefetch", no_argument, nullptr, 'n'},
                                    {"max-seconds", required_argument, nullptr, 'x'},
                                    {"idle-seconds", required_argument, nullptr, 'i'},
+                                   {"tier", required_argument, nullptr, 't'},
+                                   {"cold-age", required_argument, nullptr, 'a'},
+                                   {"periods", required_argument, nullptr, 'e'},
                                    {"neighbour-group", required_argument, nullptr, 'g'},
                                    {nullptr, 0, nullptr, 0}};
     for (int found; (found = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
@@ -121,6 +126,17 @@ Options parse(int argc, char **argv) {
             break;
         case 'i':
             options.settings.idle_seconds = seconds_of("--idle-seconds", value);
+            break;
+        case 't':
+            options.side.tier_size = number_of("--tier", value, 1u << 20) * kMiB;
+            break;
+        case 'a':
+            options.side.cold_age =
+                static_cast<std::uint32_t>(number_of("--cold-age", value, 604800));
+            options.settings.cold_age = options.side.cold_age;
+            break;
+        case 'e':
+            options.settings.periods = number_of("--periods", value, 1000);
             break;
         case 'g':
             options.settings.neighbour_group = value;

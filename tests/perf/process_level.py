@@ -23,9 +23,11 @@ ENGINE_WORKLOADS = ["fault-kinds", "clean-pass"]
 # A side that thrashes is cut off here (a mapped file can take a hundred times the others' time); its
 # mean is still one of what it did, and the report says that it was cut.
 FULL = {"footprint": 1024 * MIB, "max_seconds": 15, "file_seconds": 3, "idle": 3, "run_seconds": 900,
+        "cold_age": 10, "periods": 6,
         "ops": {"uniform-rmw": 30000, "noisy-rmw": 30000, "zipf-rmw": 200000, "threads": 30000, "hot": 20000000,
                 "zipf-hot": 2000000, "fault-kinds": 5000}}
 QUICK = {"footprint": 256 * MIB, "max_seconds": 1, "file_seconds": 1, "idle": 1, "run_seconds": 120,
+         "cold_age": 5, "periods": 4,
          "ops": {"uniform-rmw": 10000, "noisy-rmw": 10000, "zipf-rmw": 50000, "threads": 10000, "hot": 500000,
                  "zipf-hot": 200000, "fault-kinds": 2000}}
 # Where nothing waits for a disk, so many operations are over before the clock can tell anything.
@@ -33,7 +35,8 @@ FASTER, FAST = ("uniform-rmw", "noisy-rmw", "zipf-rmw", "threads"), 20
 # The tier and the swap file hold so many times the footprint: where free slots lie side by side, both write
 # scattered pages in few pieces.
 ROOM = 2
-# A footprint's worth of pages is not all that a process needs; measured by prepare().
+# A footprint's worth of pages is not all that a process needs; measured by prepare(), once for all levels that
+# use this program.
 OVERHEAD = {}
 
 
@@ -44,14 +47,16 @@ def scale(options):
     return plan
 
 
-def workloads_of(side, options):
-    chosen = [name for name in WORKLOADS if options.workloads is None or name in options.workloads]
-    if side == "tidemark":
-        chosen += [name for name in ENGINE_WORKLOADS
-                   if options.workloads is None or name in options.workloads]
+def wanted(names, options):
+    """Those of the names that were asked for; each needs a filled memory."""
+    chosen = [name for name in names if options.workloads is None or name in options.workloads]
     if "fill" not in chosen:
         chosen.insert(0, "fill")
     return chosen
+
+
+def workloads_of(side, options):
+    return wanted(WORKLOADS + (ENGINE_WORKLOADS if side == "tidemark" else []), options)
 
 
 def program(options):
@@ -69,7 +74,8 @@ def command_of(side, percent, workloads, options):
              "--workloads", ",".join(workloads), "--seed", str(options.seed + options.round),
              "--policy", options.policy,
              "--max-seconds", str(plan["file_seconds" if side == "file" else "max_seconds"]),
-             "--idle-seconds", str(plan["idle"])]
+             "--idle-seconds", str(plan["idle"]), "--tier", str(ROOM * plan["footprint"] // MIB),
+             "--cold-age", str(plan["cold_age"]), "--periods", str(plan["periods"])]
     fast = side == "ram" or percent >= UNLIMITED
     for name, count in plan["ops"].items():
         words += ["--ops", f"{name}={count * (FAST if fast and name in FASTER else 1)}"]
@@ -149,16 +155,18 @@ def prepare(options):
     """What the same process needs besides its footprint, and what Tidemark takes in all: so that the
     other sides' limits leave them the same DRAM."""
     footprint = scale(options)["footprint"]
-    options.progress("process level: how much memory the sides need besides the footprint")
+    options.progress("how much memory the sides need besides the footprint")
 
     def peak(side, percent, workloads):
         measured = list(run_workloads(side, percent, workloads, options))
         return measured[-1]["extra"]["cgroup_peak"]
 
-    OVERHEAD["process"] = peak("ram", UNLIMITED, ["fill", "threads-8"]) - footprint
-    OVERHEAD["tidemark"] = {
-        percent: peak("tidemark", percent, ["fill", "seq-rw", "threads-8"])
-        for percent in options.dram if percent < UNLIMITED}
+    if "process" not in OVERHEAD:
+        OVERHEAD["process"] = peak("ram", UNLIMITED, ["fill", "threads-8"]) - footprint
+    known = OVERHEAD.setdefault("tidemark", {})
+    for percent in options.dram:
+        if percent < UNLIMITED and percent not in known:
+            known[percent] = peak("tidemark", percent, ["fill", "seq-rw", "threads-8"])
 
 
 def facts(options):

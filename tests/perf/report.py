@@ -46,6 +46,8 @@ def blocks(rows):
         mine = [row for row in rows if (row["level"], row["dram_percent"]) == (level, percent)
                 and row["workload"] not in NOT_COMPARED]
         sides = [side for side in SIDE_ORDER if any(side in row["sides"] for row in mine)]
+        if not mine:
+            continue
         yield level, percent, mine, sides
 
 

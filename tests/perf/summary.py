@@ -12,8 +12,8 @@ IDLE_NOISE = 1.0
 # Nothing that is done again and again, so there are no latencies.
 NO_ACCESSES = ("idle", "boot")
 # They look into the engine or end a run; other sides have nothing to show beside them.
-NOT_COMPARED = ("fault-kinds", "clean-pass", "final-check", "final-verify")
-BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw")
+NOT_COMPARED = ("fault-kinds", "clean-pass", "idle-reclaim", "final-check", "final-verify")
+BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw", "phases")
 FIELDS = ("mean_us", "p50_us", "p99_us", "p999_us", "seconds", "read_bytes", "written_bytes", "cpu_seconds")
 # Sides that Tidemark is meant to beat; ram is the ceiling.
 RIVALS = ("swap", "file", "zram", "off")

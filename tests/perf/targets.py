@@ -1,25 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Tidemark is meant to reach, and whether this run reached it. A target that a level can't measure is
 listed as not measured, never left out."""
-
-MET, MISSED, UNMEASURED = "met", "missed", "not measured"
-
-
-def verdict(name, level, percent, value, limit, unit="", at_least=False, note=""):
-    out = {"target": name, "level": level, "dram_percent": percent, "limit": limit, "unit": unit,
-           "at_least": at_least, "note": note, "value": None, "low": None, "high": None}
-    if isinstance(value, dict):
-        out.update(value=value["median"], low=value.get("low"), high=value.get("high"))
-    else:
-        out["value"] = value
-    if out["value"] is None:
-        out["verdict"] = UNMEASURED
-    elif at_least:
-        out["verdict"] = MET if out["value"] >= limit else MISSED
-    else:
-        out["verdict"] = MET if out["value"] <= limit else MISSED
-    return out
-
+import predict_targets
+from verdicts import MET, MISSED, UNMEASURED, of_floor, rate, verdict  # noqa: F401 pylint: disable=unused-import
 
 # workload, side, field of the ratio, limit
 RATIOS = [
@@ -36,6 +19,8 @@ RATIOS = [
     ("hot set that fits in DRAM", "hot", "ram", "time", 1.03),
 ]
 UNLIMITED_WORKLOADS = ["boot", "fill", "seq-read", "seq-rw", "strided", "uniform-rmw", "zipf-rmw", "hot"]
+
+
 def seconds_of_mover_threads(one):
     """CPU of the engine's threads that do not serve faults: eviction and write-back."""
     threads = one["extra"].get("thread_cpu_seconds", {})
@@ -46,17 +31,6 @@ def seconds_of_mover_threads(one):
 def eviction_cpu_us(one):
     evicted = one["extra"].get("evicted_pages")
     return seconds_of_mover_threads(one) * 1e6 / evicted if evicted else None
-
-
-def rate(one, what):
-    return one[what] / one["seconds"] if one["seconds"] else None
-
-
-def of_floor(value, floor):
-    """A spread as a share of a floor."""
-    if not value or not floor:
-        return None
-    return {key: value[key] / floor for key in ("median", "low", "high")}
 
 
 def limited(find, level, percent):
@@ -136,38 +110,11 @@ def unlimited(find, level, percent):
                       find.ratio(level, percent, workload, "ram"), 1.02)
 
 
-# workload, side, at most
-PREDICTED = [("seq-read", "swap", 0.1), ("strided", "swap", 0.2), ("interleaved", "swap", 0.2),
-             ("repeated", "off", 1 / 3), ("zipf-rmw", "off", 1.02), ("uniform-rmw", "off", 1.02)]
-
-
-def predicted(find, level, percent):
-    """What is brought in before it is touched."""
-    for workload, side, limit in PREDICTED:
-        yield verdict(f"{workload} / {side}", level, percent,
-                      find.ratio(level, percent, workload, side), limit)
-    ours, off = (find.extra(level, percent, "seq-read", lambda one: one["extra"].get("faults_stored"), side)
-                 for side in ("tidemark", "off"))
-    yield verdict("seq-read: demand reads from the tier / off", level, percent,
-                  of_floor(ours, off and off["median"]), 0.05)
-    read_rate = find.extra(level, percent, "seq-read", lambda one: rate(one, "read_bytes"))
-    yield verdict("seq-read / the disk's sequential rate", level, percent,
-                  of_floor(read_rate, find.floors.get("disk_read_bytes_per_second")), 0.8, at_least=True)
-    for workload in ("uniform-rmw", "zipf-rmw"):
-        yield verdict(f"{workload}: read ahead for nothing / all that is read", level, percent,
-                      find.extra(level, percent, workload, wasted_share), 0.05)
-
-
-def wasted_share(one):
-    wasted = one["extra"].get("readahead_pages", 0) - one["extra"].get("readahead_used", 0)
-    return max(0, wasted) * 4096 / one["read_bytes"] if one["read_bytes"] else None
-
-
 def evaluate(find):
     out = []
     for level in find.levels:
         for percent in find.shares(level):
-            judge = predicted if level == "predict" else unlimited if percent >= 100 else limited
+            judge = predict_targets.predicted if level == "predict" else unlimited if percent >= 100 else limited
             out += judge(find, level, percent)
             if percent == 50:
                 out.append(verdict("zipf rmw of a set that fits in DRAM / ram", level, percent,

@@ -4,11 +4,14 @@
 #include "memory_side.h"
 #include "tidemark.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace tidemark::perf {
 
@@ -63,8 +66,11 @@ class TidemarkSide final : public MemorySide {
         backend_options.config.policy = policy_of(options.policy);
         backend_options.config.prefetch = options.prefetch;
         backend_options.tier_count = 1;
+        if (options.cold_age != 0)
+            backend_options.config.cold_age = options.cold_age;
+        const std::uint64_t tier_size = std::max(options.tier_size, options.size);
         backend_options.tiers[0] = {options.folder.c_str(), TIDEMARK_TIER_NVME,
-                                    2 * ((options.size + kMiB - 1) / kMiB * kMiB)};
+                                    (tier_size + kMiB - 1) / kMiB * kMiB};
         backend_options.event = on_event;
         backend_options.event_opaque = this;
         if (tidemark_backend_create(engine_, &backend_options, &backend_, msg, sizeof(msg)) != 0 ||
@@ -79,6 +85,40 @@ class TidemarkSide final : public MemorySide {
     std::uint64_t *words() const override { return map_.words(); }
     void begin() override { start_ = query(); }
     bool failed() const override { return degraded_; }
+
+    // The limit is cut as far as it goes, and raised again.
+    void evict_all() override {
+        const tidemark_config before = query().config;
+        constexpr std::uint64_t kLeast = 16 * kMiB;
+        set_limit(std::min(before.dram_limit, kLeast));
+        const tidemark_stats cut = query();
+        const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        while (query().dram_used > cut.config.dram_limit + cut.dram_slack) {
+            if (std::chrono::steady_clock::now() > patience)
+                throw SideError{"the memory did not leave DRAM when its limit was cut"};
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        set_limit(before.dram_limit);
+    }
+    void discard(std::size_t page, std::size_t count) override {
+        must(tidemark_backend_discard(backend_, page * TIDEMARK_PAGE_SIZE,
+                                      count * TIDEMARK_PAGE_SIZE),
+             "pages could not be given up");
+    }
+    void record() override {
+        char msg[512] = "";
+        must(tidemark_backend_record_start(backend_, msg, sizeof(msg)), msg);
+    }
+    void save(const std::string &file) override {
+        char msg[512] = "";
+        std::uint64_t pages = 0;
+        must(tidemark_backend_record_save(backend_, file.c_str(), &pages, msg, sizeof(msg)), msg);
+    }
+    void replay(const std::string &file) override;
+    std::uint64_t dram_used() const override { return query().dram_used; }
+    bool known_zero(std::size_t page) const override {
+        return tidemark_backend_is_zero(backend_, page * TIDEMARK_PAGE_SIZE);
+    }
 
     FaultCounts faults() const override {
         const tidemark_stats now = query();
@@ -103,6 +143,7 @@ class TidemarkSide final : public MemorySide {
         count("faults_parked", &tidemark_stats::faults_parked);
         count("readahead_pages", &tidemark_stats::readahead_pages);
         count("readahead_used", &tidemark_stats::readahead_used);
+        count("prefetch_pages", &tidemark_stats::prefetch_pages);
         count("evicted_pages", &tidemark_stats::evicted_pages);
         count("zero_elided", &tidemark_stats::zero_elided);
         count("clean_elided", &tidemark_stats::clean_elided);
@@ -133,6 +174,18 @@ class TidemarkSide final : public MemorySide {
             std::fprintf(stderr, "the tier failed a write (error %d)\n", event->error);
         }
     }
+    static void must(int error, const std::string &sentence) {
+        if (error != 0)
+            throw SideError{sentence};
+    }
+    void set_limit(std::uint64_t limit) {
+        char msg[512] = "";
+        tidemark_config config = query().config;
+        config.dram_limit = limit;
+        must(tidemark_backend_configure(backend_, &config, TIDEMARK_CONFIG_DRAM_LIMIT, msg,
+                                        sizeof(msg)),
+             msg);
+    }
     tidemark_stats query() const {
         tidemark_stats out{};
         out.size = sizeof(out);
@@ -150,6 +203,26 @@ class TidemarkSide final : public MemorySide {
     tidemark_stats start_{};
     std::atomic<bool> degraded_ = false;
 };
+
+// With prefetch off nothing is brought back unasked: that side shows what a replay is worth.
+void TidemarkSide::replay(const std::string &file) {
+    if (!query().config.prefetch)
+        return;
+    char msg[512] = "";
+    std::uint64_t pages = 0;
+    const tidemark_stats before = query();
+    must(tidemark_backend_replay(backend_, file.c_str(), &pages, msg, sizeof(msg)), msg);
+    // Pages that are in DRAM already are passed over, and others may not fit: it is over when nothing comes.
+    const auto come = [&] { return query().prefetch_pages - before.prefetch_pages; };
+    constexpr int kStill = 20; // ms
+    std::uint64_t last = 0;
+    for (int still = 0; still < kStill && last < pages;) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const std::uint64_t now = come();
+        still = now == last ? still + 1 : 0;
+        last = now;
+    }
+}
 
 } // namespace
 

@@ -25,11 +25,6 @@ std::uint64_t ns_between(std::chrono::steady_clock::time_point from,
         std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
 }
 
-double seconds_between(std::chrono::steady_clock::time_point from,
-                       std::chrono::steady_clock::time_point to) {
-    return std::chrono::duration<double>(to - from).count();
-}
-
 // Only those that visit pages at random can stop anywhere.
 bool visits_all(const std::string &name) {
     return name == "fill" || name == "seq-read" || name == "seq-rw" || name == "scattered-verify" ||
@@ -56,10 +51,10 @@ Workloads::Workloads(MemorySide &side, const Settings &settings)
 // engine, and say nothing about other sides.
 const std::vector<std::string> &Workloads::names() {
     static const std::vector<std::string> all = {
-        "fill",        "seq-read",  "seq-rw",           "strided",   "hot",
-        "zipf-hot",    "idle",      "uniform-rmw",      "noisy-rmw", "zipf-rmw",
-        "threads-2",   "threads-8", "scattered-verify", "repeated",  "interleaved",
-        "fault-kinds", "clean-pass"};
+        "fill",      "seq-read",  "seq-rw",           "strided",     "hot",
+        "zipf-hot",  "idle",      "uniform-rmw",      "noisy-rmw",   "zipf-rmw",
+        "threads-2", "threads-8", "scattered-verify", "repeated",    "interleaved",
+        "phases",    "job",       "idle-reclaim",     "fault-kinds", "clean-pass"};
     return all;
 }
 
@@ -70,12 +65,9 @@ bool Workloads::known(const std::string &name) {
 
 Result Workloads::run(const std::string &name) {
     Result result;
-    const bool to_the_end = visits_all(name);
-    const Clock::time_point start = Clock::now();
-    deadline_ = settings_.max_seconds > 0 && !to_the_end
-                    ? start + std::chrono::duration_cast<Clock::duration>(
-                                  std::chrono::duration<double>(settings_.max_seconds))
-                    : Clock::time_point::max();
+    const Clock::time_point start = restart_deadline();
+    if (visits_all(name))
+        deadline_ = Clock::time_point::max();
     all_checked_ = false;
     if (name == "fill") {
         fill(result);
@@ -106,6 +98,12 @@ Result Workloads::run(const std::string &name) {
         zipf_hot(result);
     } else if (name == "repeated") {
         repeated(result);
+    } else if (name == "phases") {
+        phases(result);
+    } else if (name == "job") {
+        job(result);
+    } else if (name == "idle-reclaim") {
+        idle_reclaim(result);
     } else if (name == "interleaved") {
         InterleavedOrder order(settings_.pages, 4);
         random(result, order, Access::kRead, ops_of(name, settings_.pages));
@@ -136,9 +134,10 @@ std::uint64_t Workloads::ops_of(const std::string &name, std::uint64_t normal) c
 // What comes from now on is timed.
 Workloads::Clock::time_point Workloads::restart_deadline() {
     const Clock::time_point now = Clock::now();
-    if (settings_.max_seconds > 0)
-        deadline_ = now + std::chrono::duration_cast<Clock::duration>(
-                              std::chrono::duration<double>(settings_.max_seconds));
+    deadline_ = settings_.max_seconds > 0
+                    ? now + std::chrono::duration_cast<Clock::duration>(
+                                std::chrono::duration<double>(settings_.max_seconds))
+                    : Clock::time_point::max();
     return now;
 }
 
@@ -238,19 +237,6 @@ void Workloads::zipf_hot(Result &result) {
     const Clock::time_point start = Clock::now();
     random(result, order, Access::kWrite, ops_of("zipf-hot", 2000000));
     result.seconds = seconds_between(start, Clock::now());
-}
-
-// Twice what fits in DRAM; the first pass is not timed, whoever can learn from it may.
-void Workloads::repeated(Result &result) {
-    const std::size_t count = std::min(settings_.pages, settings_.dram_pages * 2);
-    RepeatedOrder order(settings_.seed * 11 + 6, count);
-    Result learning;
-    deadline_ = Clock::time_point::max();
-    random(learning, order, Access::kRead, count);
-    const Clock::time_point start = restart_deadline();
-    random(result, order, Access::kRead, ops_of("repeated", count));
-    result.seconds = seconds_between(start, Clock::now());
-    result.bad += learning.bad;
 }
 
 // The engine is asked after every few accesses what it had to do, not after each: the answer takes it long

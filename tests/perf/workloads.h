@@ -22,6 +22,8 @@ struct Settings {
     std::uint64_t seed = 1;
     double max_seconds = 0; // a workload of random accesses stops then; 0 = never
     double idle_seconds = 3;
+    std::uint32_t cold_age = 0;               // seconds; idle-reclaim looks after twice that
+    std::uint64_t periods = 6;                // of phases
     std::string folder;                       // on the measured disk
     std::string neighbour_group;              // see Neighbour
     std::map<std::string, std::uint64_t> ops; // where not the default
@@ -34,6 +36,11 @@ struct Result {
     bool capped = false;   // max_seconds cut it short
     JsonObject extra;
 };
+
+inline double seconds_between(std::chrono::steady_clock::time_point from,
+                              std::chrono::steady_clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+}
 
 class Workloads {
   public:
@@ -61,7 +68,11 @@ class Workloads {
     Piece hot_piece() const;
     void hot(Result &result);
     void zipf_hot(Result &result);
+    // In foretold.cc.
     void repeated(Result &result);
+    void phases(Result &result);
+    void job(Result &result);
+    void idle_reclaim(Result &result);
     void fault_kinds(Result &result);
     void clean_pass(Result &result);
     void with_threads(Result &result, unsigned threads);
