@@ -11,7 +11,8 @@ namespace tidemark {
 namespace {
 constexpr std::uint64_t kMiB = 1ull << 20;
 constexpr std::uint64_t kDramLeast = 16 * kMiB;
-constexpr std::uint32_t kColdAgeMost = 7 * 24 * 3600;
+constexpr std::uint32_t kColdAgeMost = 2 * 24 * 3600; // PageEntry::stamp lasts for three days
+constexpr std::uint32_t kSlowdownMost = 500;
 constexpr std::uint32_t kWindowMost = 3600;
 constexpr std::uint64_t kBlockMost = std::uint64_t{UINT32_MAX / 2} * kPageSize;
 
@@ -73,6 +74,13 @@ Result<void> check_config(const tidemark_config &config, std::uint64_t block_siz
     if (config.prefetch_window > kWindowMost)
         return fail(EINVAL, "prefetch-window is " + std::to_string(config.prefetch_window) +
                                 " s; it must be at most " + std::to_string(kWindowMost));
+    if ((config.predictors & ~kAllPredictors) != 0)
+        return fail(EINVAL,
+                    "predictors names one that there is not; there are streams, successors, "
+                    "phases and network");
+    if (config.reclaim_slowdown > kSlowdownMost)
+        return fail(EINVAL, "reclaim-slowdown is " + std::to_string(config.reclaim_slowdown) +
+                                " per mille; it must be at most " + std::to_string(kSlowdownMost));
     return {};
 }
 
@@ -96,8 +104,10 @@ Result<void> check_options(const tidemark_backend_options &options) {
 }
 
 BackendConfig to_engine(const tidemark_config &config) {
-    return {config.dram_limit, static_cast<PolicyKind>(config.policy), config.cold_age,
-            config.prefetch, config.prefetch_window};
+    return {config.dram_limit,      static_cast<PolicyKind>(config.policy),
+            config.cold_age,        config.prefetch,
+            config.prefetch_window, config.learn,
+            config.predictors,      config.reclaim_slowdown};
 }
 
 } // namespace tidemark

@@ -7,6 +7,8 @@ namespace tidemark {
 
 static_assert(kLatencyBuckets == TIDEMARK_LATENCY_BUCKETS);
 static_assert(kWriteSizeBuckets == TIDEMARK_WRITE_SIZE_BUCKETS);
+static_assert(kOrigins == TIDEMARK_ORIGINS);
+static_assert(static_cast<int>(Origin::network) == TIDEMARK_ORIGIN_NETWORK);
 
 namespace {
 
@@ -33,9 +35,15 @@ void copy_counters(const Counters &from, tidemark_stats &to) {
     to.faults_arrived = from.faults_arrived;
     to.faults_parked = from.faults_parked;
     to.refaults = from.faults_staged + from.faults_stored + from.faults_arrived;
-    to.readahead_pages = from.readahead_pages;
-    to.readahead_used = from.readahead_used;
-    to.prefetch_pages = from.prefetch_pages;
+    const PrefetchCounters &prefetch = from.prefetch;
+    to.readahead_pages = prefetch.readahead(prefetch.issued);
+    to.readahead_used = prefetch.readahead(prefetch.used);
+    to.prefetch_pages = prefetch.ordered(prefetch.issued);
+    std::copy(prefetch.issued.begin(), prefetch.issued.end(), to.prefetch_issued);
+    std::copy(prefetch.used.begin(), prefetch.used.end(), to.prefetch_used);
+    std::copy(prefetch.late.begin(), prefetch.late.end(), to.prefetch_late);
+    std::copy(prefetch.wasted.begin(), prefetch.wasted.end(), to.prefetch_wasted);
+    to.prefetch_declined = from.prefetch_declined;
     to.evicted_pages = from.evicted_pages;
     to.zero_elided = from.zero_elided;
     to.clean_elided = from.clean_elided;
@@ -49,8 +57,15 @@ void copy_counters(const Counters &from, tidemark_stats &to) {
 } // namespace
 
 tidemark_config to_c(const BackendConfig &config) {
-    return {sizeof(tidemark_config), config.dram_limit, static_cast<tidemark_policy>(config.policy),
-            config.cold_age,         config.prefetch,   config.prefetch_window};
+    return {sizeof(tidemark_config),
+            config.dram_limit,
+            static_cast<tidemark_policy>(config.policy),
+            config.cold_age,
+            config.prefetch,
+            config.prefetch_window,
+            config.learn,
+            config.predictors,
+            config.reclaim_slowdown};
 }
 
 void copy_report(const BackendReport &from, tidemark_stats &to) {
@@ -73,6 +88,7 @@ void copy_report(const BackendReport &from, tidemark_stats &to) {
     to.held = count(PageState::held);
     to.poisoned = count(PageState::poisoned);
     copy_counters(from.counters, to);
+    to.prefetch_queued = from.queued_prefetch_pages;
     std::copy(from.latency.begin(), from.latency.end(), to.latency);
     to.tier_count = static_cast<std::uint32_t>(from.tiers.size());
     for (std::size_t i = 0; i < from.tiers.size(); ++i)

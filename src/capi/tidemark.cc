@@ -1,79 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The C interface. Only this file is extern "C"; it translates, and lets no exception out.
+// The C interface, but for what is about the future (foresight.cc). It translates, and lets no exception out.
 #include "capi/tidemark.h"
 
+#include "capi/handles.h"
 #include "capi/options.h"
 #include "capi/stats.h"
-#include "engine/backend.h"
-#include "predict/working_set.h"
-#include "sys/whole_file.h"
+#include "sys/host_pressure.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <exception>
-#include <new>
-
-struct tidemark_engine {
-    tidemark_log_fn *log = nullptr;
-    void *log_opaque = nullptr;
-    tidemark::Mutex mutex;
-    std::vector<tidemark_backend *> backends TIDEMARK_GUARDED_BY(mutex);
-};
-
-struct tidemark_backend {
-    tidemark_engine *engine = nullptr;
-    std::unique_ptr<tidemark::Backend> backend;
-    std::uint64_t block_size = 0;
-    bool attached = false;
-};
 
 namespace {
 
 using namespace tidemark;
-
-void say(char *msg, std::size_t msg_size, const std::string &sentence) {
-    if (msg != nullptr && msg_size != 0)
-        std::snprintf(msg, msg_size, "%s", sentence.c_str());
-}
-
-int report(char *msg, std::size_t msg_size, const Error &error) {
-    say(msg, msg_size, error.sentence);
-    return -error.code;
-}
-
-// Runs body; out of memory and anything else unexpected become -errno.
-template <typename Body> auto guarded(Body &&body) noexcept -> decltype(body()) {
-    try {
-        return body();
-    } catch (const std::bad_alloc &) {
-        return static_cast<decltype(body())>(-ENOMEM);
-    } catch (const std::exception &error) {
-        std::fprintf(stderr, "tidemark: unexpected: %s\n", error.what());
-        return static_cast<decltype(body())>(-EIO);
-    }
-}
-
-int range_error(const tidemark_backend *backend, std::uint64_t offset, std::uint64_t length) {
-    if (!backend->attached)
-        return ENOTCONN;
-    if (offset > backend->block_size || length > backend->block_size - offset)
-        return ERANGE;
-    return 0;
-}
-
-int page_range_error(const tidemark_backend *backend, std::uint64_t offset, std::uint64_t length) {
-    if (offset % kPageSize != 0 || length % kPageSize != 0)
-        return EINVAL;
-    return range_error(backend, offset, length);
-}
-
-PageRun run_of(std::uint64_t offset, std::uint64_t length) {
-    return {PageIndex{static_cast<std::uint32_t>(offset / kPageSize)},
-            static_cast<std::uint32_t>(length / kPageSize)};
-}
 
 Listener listener_for(const tidemark_engine *engine, const tidemark_backend_options &options) {
     Listener listener;
@@ -88,6 +28,7 @@ Listener listener_for(const tidemark_engine *engine, const tidemark_backend_opti
                                                                         const std::string &text) {
             log(opaque, static_cast<tidemark_log_level>(level), text.c_str());
         };
+    listener.io_pressure = host_io_pressure;
     return listener;
 }
 
@@ -104,7 +45,7 @@ Result<std::vector<std::unique_ptr<Tier>>> open_tiers(const tidemark_backend_opt
             return tl::unexpected<Error>(disk.error());
         const std::uint64_t capacity = spec.capacity != 0 ? spec.capacity : (*disk)->size();
         tiers.push_back(std::make_unique<Tier>(static_cast<TierClass>(spec.tier_class),
-                                               std::move(*disk), capacity));
+                                               std::move(*disk), capacity, spec.write_budget));
     }
     return tiers;
 }
@@ -120,6 +61,12 @@ tidemark_config merge(tidemark_config base, const tidemark_config &change, std::
         base.prefetch = change.prefetch;
     if ((mask & TIDEMARK_CONFIG_PREFETCH_WINDOW) != 0)
         base.prefetch_window = change.prefetch_window;
+    if ((mask & TIDEMARK_CONFIG_LEARN) != 0)
+        base.learn = change.learn;
+    if ((mask & TIDEMARK_CONFIG_PREDICTORS) != 0)
+        base.predictors = change.predictors;
+    if ((mask & TIDEMARK_CONFIG_RECLAIM_SLOWDOWN) != 0)
+        base.reclaim_slowdown = change.reclaim_slowdown;
     return base;
 }
 
@@ -140,6 +87,14 @@ void tidemark_backend_options_init(tidemark_backend_options *options) noexcept {
     *options = {};
     options->size = sizeof(*options);
     options->config = to_c(BackendConfig{});
+}
+
+void tidemark_prefetch_terms_init(tidemark_prefetch_terms *terms) noexcept {
+    *terms = {sizeof(*terms), TIDEMARK_TIER_DRAM, 1, 0};
+}
+
+uint32_t tidemark_default_predictors(void) noexcept {
+    return BackendConfig{}.predictors;
 }
 
 int tidemark_engine_create(const tidemark_engine_options *options, tidemark_engine **engine,
@@ -240,70 +195,6 @@ int tidemark_backend_query(tidemark_backend *backend, tidemark_stats *stats) noe
         stats->size = sizeof(*stats);
         stats->block_size = backend->block_size;
         copy_report(backend->backend->report(), *stats);
-        return 0;
-    });
-}
-
-int tidemark_backend_prefetch(tidemark_backend *backend, uint64_t offset, uint64_t length,
-                              tidemark_tier_class target, char *msg, size_t msg_size) noexcept {
-    return guarded([&]() -> int {
-        if (const int error = page_range_error(backend, offset, length); error != 0)
-            return report(msg, msg_size,
-                          {error, "offset " + std::to_string(offset) + " and length " +
-                                      std::to_string(length) +
-                                      " must be multiples of 4096 inside the block of " +
-                                      std::to_string(backend->block_size) + " bytes"});
-        if (target != TIDEMARK_TIER_DRAM && target != TIDEMARK_TIER_NVME)
-            return report(msg, msg_size, {EINVAL, "a prefetch goes to dram or nvme, not to qlc"});
-        if (!backend->backend->prefetch(run_of(offset, length), target == TIDEMARK_TIER_DRAM))
-            return report(msg, msg_size,
-                          {EAGAIN, "too much is queued for prefetch already: try again later"});
-        return 0;
-    });
-}
-
-int tidemark_backend_record_start(tidemark_backend *backend, char *msg, size_t msg_size) noexcept {
-    return guarded([&]() -> int {
-        if (!backend->attached)
-            return -ENOTCONN;
-        if (backend->backend->start_recording())
-            return 0;
-        return report(msg, msg_size,
-                      {EALREADY, "a working set is being recorded already; save it first"});
-    });
-}
-
-int tidemark_backend_record_save(tidemark_backend *backend, const char *path, uint64_t *pages,
-                                 char *msg, size_t msg_size) noexcept {
-    return guarded([&]() -> int {
-        auto runs = backend->backend->stop_recording();
-        if (!runs)
-            return report(msg, msg_size, {ENODATA, "no working set is being recorded"});
-        const WorkingSet set{backend->block_size, std::move(*runs)};
-        *pages = set.pages();
-        if (path == nullptr)
-            return 0;
-        const auto written = write_whole_file(path, encode(set));
-        return written ? 0 : report(msg, msg_size, written.error());
-    });
-}
-
-int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_t *pages, char *msg,
-                            size_t msg_size) noexcept {
-    return guarded([&]() -> int {
-        if (!backend->attached)
-            return -ENOTCONN;
-        const auto bytes = read_whole_file(path, working_set_bytes_most(backend->block_size));
-        if (!bytes)
-            return report(msg, msg_size, bytes.error());
-        const auto set = decode_working_set(*bytes, backend->block_size);
-        if (!set)
-            return report(msg, msg_size,
-                          {set.error().code, std::string(path) + ": " + set.error().sentence});
-        *pages = set->pages();
-        if (!backend->backend->prefetch(set->runs))
-            return report(msg, msg_size,
-                          {EAGAIN, "too much is queued for prefetch already: try again later"});
         return 0;
     });
 }

@@ -88,7 +88,22 @@ struct tidemark_tier_options {
     const char *path;
     enum tidemark_tier_class tier_class; /* NVME or QLC */
     uint64_t capacity;                   /* bytes, multiple of 1 MiB; 0 = the device's own size */
+    /* bytes a day, counted from attach; 0 = no bound. Once so much has been written, nothing more is written
+     * that could as well stay where it is (proactive reclaim, demotion). What has to leave DRAM leaves. */
+    uint64_t write_budget;
 };
+
+/* Who has pages brought into DRAM that nobody has asked for yet. */
+enum tidemark_origin {
+    TIDEMARK_ORIGIN_GUEST = 0,      /* nobody: the guest asked */
+    TIDEMARK_ORIGIN_STREAMS = 1,    /* read ahead of a walk, in order or in strides */
+    TIDEMARK_ORIGIN_SUCCESSORS = 2, /* an order that came again */
+    TIDEMARK_ORIGIN_RECORD = 3,     /* a recorded working set, replayed */
+    TIDEMARK_ORIGIN_REQUEST = 4,    /* tidemark_backend_prefetch() */
+    TIDEMARK_ORIGIN_PHASES = 5,     /* a working set that returns */
+    TIDEMARK_ORIGIN_NETWORK = 6,    /* the recurrent network's forecast */
+};
+#define TIDEMARK_ORIGINS 7u
 
 enum tidemark_config_mask {
     TIDEMARK_CONFIG_DRAM_LIMIT = 1 << 0,
@@ -96,6 +111,9 @@ enum tidemark_config_mask {
     TIDEMARK_CONFIG_COLD_AGE = 1 << 2,
     TIDEMARK_CONFIG_PREFETCH = 1 << 3,
     TIDEMARK_CONFIG_PREFETCH_WINDOW = 1 << 4,
+    TIDEMARK_CONFIG_LEARN = 1 << 5,
+    TIDEMARK_CONFIG_PREDICTORS = 1 << 6,
+    TIDEMARK_CONFIG_RECLAIM_SLOWDOWN = 1 << 7,
 };
 
 /* What can change while the guest runs. */
@@ -103,9 +121,30 @@ struct tidemark_config {
     size_t size;
     uint64_t dram_limit; /* bytes, >= 16 MiB or the block's size, whichever is less */
     enum tidemark_policy policy;
-    uint32_t cold_age; /* 1 .. 604800: an NVMe page untouched this long moves to QLC; default 120 */
-    bool prefetch;     /* read-ahead on faults; default true */
-    uint32_t prefetch_window; /* seconds, 0 .. 3600; default 10 */
+    /* 1 .. 172800: seconds after which a page that is not used leaves DRAM although there is room, and after
+     * as many again NVMe for QLC; default 120 */
+    uint32_t cold_age;
+    bool prefetch;            /* by the predictors; default true */
+    uint32_t prefetch_window; /* seconds, 0 .. 3600, that forecasts look ahead; default 10 */
+    bool learn;               /* keep a profile, and forecast from it; default true */
+    uint32_t predictors;      /* bit per tidemark_origin that may prefetch; the default is
+                               * tidemark_default_predictors() */
+    /* per mille, 0 .. 500: the share of time that the guest may lose to pages that left although there was room;
+     * 0 = none leaves so. Only blocks that are armed. Default 20 */
+    uint32_t reclaim_slowdown;
+};
+
+struct tidemark_range {
+    uint64_t offset, length; /* bytes, multiples of 4096 */
+};
+
+struct tidemark_prefetch_terms {
+    size_t size;
+    enum tidemark_tier_class target; /* DRAM, or NVME: from QLC up */
+    /* 0 .. 1: the share of the pages that will be used. Weighed against what would have to leave DRAM; pages
+     * below 0.75 are not mapped but wait where their first use is seen */
+    double confidence;
+    uint32_t deadline_ms; /* of no use after so long; 0 = whenever */
 };
 
 struct tidemark_backend_options {
@@ -154,7 +193,14 @@ struct tidemark_stats {
     uint64_t faults_parked;    /* had to wait for DRAM */
     uint64_t refaults; /* faults on a page that had been evicted (staged + stored + arrived) */
     uint64_t readahead_pages, readahead_used;
-    uint64_t prefetch_pages;
+    uint64_t prefetch_pages; /* by orders, not on faults */
+    /* pages by who had them brought in; indexed by tidemark_origin */
+    uint64_t prefetch_issued[TIDEMARK_ORIGINS]; /* reads begun */
+    uint64_t prefetch_used[TIDEMARK_ORIGINS];   /* known to have been used */
+    uint64_t prefetch_late[TIDEMARK_ORIGINS];   /* the guest came while they were being read */
+    uint64_t prefetch_wasted[TIDEMARK_ORIGINS]; /* left DRAM, and a use would have been seen */
+    uint64_t prefetch_declined;         /* pages not brought: no gain, too late, or no room */
+    uint64_t prefetch_queued;           /* pages ordered and not yet brought */
     uint64_t evicted_pages;             /* left DRAM */
     uint64_t zero_elided, clean_elided; /* left DRAM without a write */
     uint64_t huge_moves;                /* of 2 MiB that left the block as one huge page */
@@ -176,6 +222,9 @@ const char *tidemark_version(void) TIDEMARK_NOEXCEPT;
 /* Fill a struct with the defaults (its size field included). */
 void tidemark_engine_options_init(struct tidemark_engine_options *options) TIDEMARK_NOEXCEPT;
 void tidemark_backend_options_init(struct tidemark_backend_options *options) TIDEMARK_NOEXCEPT;
+void tidemark_prefetch_terms_init(struct tidemark_prefetch_terms *terms) TIDEMARK_NOEXCEPT;
+/* The predictors that are on unless told otherwise: bits as in tidemark_config. */
+uint32_t tidemark_default_predictors(void) TIDEMARK_NOEXCEPT;
 
 int tidemark_engine_create(const struct tidemark_engine_options *options, tidemark_engine **engine,
                            char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
@@ -200,11 +249,15 @@ int tidemark_backend_configure(tidemark_backend *backend, const struct tidemark_
 int tidemark_backend_query(tidemark_backend *backend,
                            struct tidemark_stats *stats) TIDEMARK_NOEXCEPT;
 
-/* Queues [offset, offset + length) to be brought to `target` (DRAM, or NVME: from QLC up). Bounded:
- * -EAGAIN if too much is queued. Below demand reads; stops rather than pass the limit. */
-int tidemark_backend_prefetch(tidemark_backend *backend, uint64_t offset, uint64_t length,
-                              enum tidemark_tier_class target, char *msg,
-                              size_t msg_size) TIDEMARK_NOEXCEPT;
+/* Orders pages to be brought in, in this order; all or nothing. Bounded: -EAGAIN if too much is queued. Below
+ * demand reads; most confident orders first; what does not pay is not done. *ticket (ticket may be NULL) cancels
+ * it. */
+int tidemark_backend_prefetch(tidemark_backend *backend, const struct tidemark_range *ranges,
+                              size_t count, const struct tidemark_prefetch_terms *terms,
+                              uint64_t *ticket, char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+/* ticket 0: all orders. Returns how many pages will not be brought, or -errno. */
+int64_t tidemark_backend_prefetch_cancel(tidemark_backend *backend,
+                                         uint64_t ticket) TIDEMARK_NOEXCEPT;
 
 /* A working set: the pages that come into DRAM from record_start() on, in the order of first use. record_save()
  * ends the recording and writes it to `path` (replaced as a whole; NULL: it is thrown away); *pages says how many

@@ -25,6 +25,7 @@ void Backend::take_arrival_pages(Arrival &arrival) {
         const PageEntry &entry = table_[page];
         if (entry.state == PageState::stored) {
             table_.set_state(page, PageState::loading);
+            table_[page].origin = Origin::streams;
             arrival.read.set(page.value - arrival.region.first.value);
             arrival.items.push_back(item_of(page, entry));
         } else if (arrival.whole) {
@@ -34,7 +35,7 @@ void Backend::take_arrival_pages(Arrival &arrival) {
         }
         arrival.pages.set(page.value - arrival.region.first.value);
     }
-    counters_.readahead_pages += arrival.items.size();
+    issued(Origin::streams) += arrival.items.size();
 }
 
 // Pages lie in the frame as they will lie in R. Slots that follow each other make one read, wherever
@@ -169,7 +170,7 @@ void Backend::settle_arrival(Arrival &arrival) {
         land_arrival(arrival, nullptr);
 }
 
-Backend::Plan Backend::plan_landing(const Fault &fault) {
+Plan Backend::plan_landing(const Fault &fault) {
     Arrival *const arrival = find_arrival(fault.page);
     TIDEMARK_CHECK(arrival != nullptr && arrival->phase == Arrival::Phase::ready);
     arrival->phase = Arrival::Phase::landing;
@@ -180,10 +181,11 @@ Backend::Plan Backend::plan_landing(const Fault &fault) {
         else
             arrival->pages.reset(i); // discarded since
     }
+    log_access(arrival->region, AccessKind::prefetched, Origin::streams, fault.write);
     // An access at random that happens to meet a region is no reason to read on.
     const Ahead ahead = streams_.look(fault.page, Streams::kMost);
     arrival->go_on = ahead.walks() && ahead.in_order();
-    streams_.served(fault.page, arrival->region.end().value - fault.page.value);
+    walked(fault.page, arrival->region.end().value - fault.page.value);
     return {Step::land, arrival->region, arrival};
 }
 
@@ -203,7 +205,7 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
         i = std::max(end, i + 1);
     }
     if (fault != nullptr)
-        count_latency(*fault);
+        count_latency(*fault, true);
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
     for (std::uint32_t i = 0; !whole && i < arrival.region.count; ++i) {
@@ -211,12 +213,15 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
             continue;
         const PageIndex page = arrival.region.first.next(i);
         finish_resident(page, EnterReason::unasked, now);
-        table_[page].clear(page_flags::unasked); // somebody came for it, or for its neighbour
     }
+    // Somebody came for each, or for its neighbour.
+    for (std::uint32_t i = 0; i < arrival.region.count; ++i)
+        if (arrival.pages.test(i))
+            table_[arrival.region.first.next(i)].origin = Origin::guest;
     if (whole)
         finish_region(arrival.region, EnterReason::unasked, now);
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
-    counters_.readahead_used += landed;
+    counters_.prefetch.used[static_cast<std::size_t>(Origin::streams)] += landed;
     const PageIndex behind = arrival.region.end();
     const bool go_on = arrival.go_on;
     end_arrival(arrival, landed, whole);

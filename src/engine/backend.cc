@@ -34,6 +34,7 @@ Backend::~Backend() {
         mover_work_.notify_all();
         parked_work_.notify_all();
         ahead_work_.notify_all();
+        learn_work_.notify_all();
         transit_done_.notify_all();
     }
     if (service_)
@@ -55,6 +56,9 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
         MutexLock lock(mutex_);
         table_ = PageTable(pages);
         successors_ = Successors(pages);
+        prefetch_queue_ = PrefetchQueue(pages);
+        if (config_.learn)
+            log_.emplace(pages);
         policy_ = make_policy(config_.policy, pages);
         apply_limit();
         charged_ = buffer_pages();
@@ -196,12 +200,18 @@ void Backend::uncharge(std::uint32_t pages) {
     charged_ -= pages;
     if (!parked_.empty())
         parked_work_.notify_one();
+    if (prefetch_waits_)
+        mover_work_.notify_one();
 }
 
 void Backend::finish(PageIndex page, PageState state, std::uint16_t now) {
     PageEntry &entry = table_[page];
     table_.set_state(page, state);
     entry.stamp = now;
+    if (state != PageState::resident && state != PageState::staged && state != PageState::arrived) {
+        entry.origin = Origin::guest; // not in DRAM for anyone
+        entry.clear(page_flags::watched);
+    }
     if (transit_waiters_ != 0)
         transit_done_.notify_all();
     if (!entry.has(page_flags::wanted))
@@ -218,9 +228,6 @@ void Backend::finish(PageIndex page, PageState state, std::uint16_t now) {
 }
 
 void Backend::finish_resident(PageIndex page, EnterReason reason, std::uint16_t now) {
-    PageEntry &entry = table_[page];
-    if (reason == EnterReason::unasked)
-        entry.set(page_flags::unasked);
     if (recorder_ && reason != EnterReason::put_back)
         recorder_->note(page);
     std::uint8_t &rank = table_.rank(page);
@@ -294,10 +301,13 @@ void Backend::rerank() {
     }
 }
 
-// Units of 4 s: 16 bits last three days, longer than any cold age that matters to a sweep.
+// Units of 4 s: 16 bits last three days, longer than any cold age.
 std::uint16_t Backend::coarse_now() const {
-    return static_cast<std::uint16_t>(
-        std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count() / 4);
+    return static_cast<std::uint16_t>((Clock::now() - started_) / kStampUnit);
+}
+
+double Backend::since_start() const {
+    return std::chrono::duration<double>(Clock::now() - started_).count();
 }
 
 void Backend::post(Event event) {

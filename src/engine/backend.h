@@ -4,10 +4,10 @@
 //
 //    service thread    takes faults and serves them                      service.cc, fault_service.cc
 //    parked server     serves faults that had to wait                    service.cc, fault_service.cc
-//    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc
+//    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc, cold.cc
 //    ahead thread      reads regions before the guest comes to them      ahead.cc
-//    mover             demotes, promotes on request, compacts QLC        mover.cc
-//    callers           configure, query, discard, read, resolve          control.cc
+//    mover             demotes, serves the prefetch queue, compacts QLC  mover.cc, prefetch.cc
+//    callers           configure, query, discard, read, resolve, learn   control.cc, learning.cc
 //
 // Invariants
 //  - mutex_ guards everything below it; no system call is made and no guest byte is touched under it
@@ -20,15 +20,16 @@
 #include "base/histogram.h"
 #include "base/mutex.h"
 #include "base/result.h"
-#include "engine/arrival.h"
+#include "engine/access_log.h"
 #include "engine/config.h"
-#include "engine/loader.h"
 #include "engine/page_table.h"
 #include "engine/policy.h"
+#include "engine/prefetch_queue.h"
+#include "engine/reclaim.h"
 #include "engine/recorder.h"
 #include "engine/streams.h"
 #include "engine/successors.h"
-#include "store/tier.h"
+#include "engine/transit.h"
 #include "sys/guest_memory.h"
 #include "sys/thread.h"
 
@@ -42,15 +43,6 @@
 #include <vector>
 
 namespace tidemark {
-
-using Clock = std::chrono::steady_clock;
-
-struct Fault {
-    PageIndex page;
-    std::int32_t thread_id = 0;
-    Clock::time_point since;
-    std::uint32_t need = 1; // pages of free DRAM it waits for, if parked
-};
 
 class Backend {
   public:
@@ -66,14 +58,21 @@ class Backend {
     Result<void> configure(const BackendConfig &config);
     BackendConfig config();
     BackendReport report();
-    // Queues a prefetch; false if too much is queued. to_dram: else from QLC up to NVMe.
-    bool prefetch(PageRun run, bool to_dram);
-    // To DRAM, in this order; all or nothing.
-    bool prefetch(std::span<const PageRun> runs);
+    // Queues a prefetch of these, in this order; all or nothing. nullopt: too much is queued. The ticket cancels it.
+    std::optional<std::uint64_t> prefetch(std::span<const PageRun> runs,
+                                          const PrefetchTerms &terms);
+    // 0: all there is. Returns how many pages will not be brought.
+    std::uint64_t cancel_prefetch(std::uint64_t ticket);
     // From now on, which pages come into DRAM and in what order; false if that is recorded already.
     bool start_recording();
     // nullopt if nothing was recorded. Empty is an answer, too.
     std::optional<std::vector<PageRun>> stop_recording();
+    // Accesses since the last call, in their order; returns how many were lost because nobody asked in time.
+    // Waits until there are many, or for so long.
+    std::uint64_t take_accesses(std::vector<Access> &accesses, std::chrono::milliseconds patience);
+    void wake_learner();
+    void resident_by_region(std::vector<std::uint16_t> &resident);
+    double seconds_attached() const { return since_start(); }
     // Forgets the pages: DRAM and tier copies are gone on return, the next read gives zeros.
     void discard(PageRun run);
     // Copies one page out without promoting it; 0, EIO or EBADMSG.
@@ -96,63 +95,7 @@ class Backend {
     static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each
     // A fault waits so long for 2 MiB of DRAM, before less will do.
     static constexpr auto kRegionWait = std::chrono::milliseconds(20);
-    struct Held {
-        PageIndex page;
-        int error;
-        std::vector<std::int32_t> threads;
-    };
-    enum class Step : std::uint8_t {
-        none,
-        refill,
-        zero_fill,
-        region_fill,
-        from_shadow,
-        load,
-        land,
-        poison
-    };
-    struct Plan {
-        Step step = Step::none;
-        PageRun run;
-        Arrival *arrival = nullptr;
-        PageRun spare = {};
-    };
-    struct WriteItem {
-        PageIndex page;
-        std::uint64_t stored_checksum = 0; // of the copy in a slot, 0 if there is none
-        std::uint64_t checksum = 0;        // of the bytes now
-        Slot own_slot;                     // that copy's
-        Slot slot;                         // of the bytes now
-        std::uint8_t tier = 0;             // of own_slot, then of slot
-        enum class Outcome : std::uint8_t {
-            failed,
-            zero,
-            clean,
-            written
-        } outcome = Outcome::failed;
-        bool owns_slot_in(std::size_t index) const { return own_slot.valid() && tier == index; }
-    };
-    struct WritePiece { // items [first, first + count) go to run
-        SlotRun run;
-        std::size_t first = 0, count = 0;
-        bool in_place = false; // over their own slots
-    };
-    struct WriteBatch {
-        std::size_t tier = 0;
-        std::vector<WriteItem> items;
-        std::vector<WritePiece> pieces;
-        std::vector<IoRequest> requests; // one a piece
-        std::size_t pending = 0;         // not finished
-    };
-    struct Demand { // a fault whose page is being read
-        Fault fault;
-        std::unique_ptr<Loader> loader;
-        std::size_t pending = 0; // requests not finished; 0: free
-    };
-    struct PrefetchRequest {
-        PageRun run;
-        bool to_dram;
-    };
+    static constexpr std::chrono::seconds kStampUnit{4}; // of PageEntry::stamp
 
     // backend.cc: arming, the DRAM budget, the end of a transit
     Result<void> open_loaders();
@@ -178,6 +121,11 @@ class Backend {
     std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
     void rerank() TIDEMARK_REQUIRES(mutex_);
     std::uint16_t coarse_now() const;
+    std::uint16_t age_of(const PageEntry &entry) const {
+        return static_cast<std::uint16_t>(coarse_now() - entry.stamp);
+    }
+    double since_start() const;
+    std::uint64_t today() const { return static_cast<std::uint64_t>(since_start() / 86400); }
     void post(Event event) TIDEMARK_REQUIRES(mutex_);
     void deliver_events() TIDEMARK_EXCLUDES(mutex_);
 
@@ -200,20 +148,25 @@ class Backend {
     Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void plan_load(const Fault &fault, Loader &loader, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
     void expect_stream(PageIndex page, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
-    void add_load(PageIndex page, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    bool may_move_back(PageRun region) TIDEMARK_REQUIRES(mutex_);
+    void see_used(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    void walked(PageIndex page, std::uint32_t pages, std::uint32_t read = 0)
+        TIDEMARK_REQUIRES(mutex_);
+    void add_load(PageIndex page, Loader &loader, Origin origin) TIDEMARK_REQUIRES(mutex_);
     static LoadItem item_of(PageIndex page, const PageEntry &entry);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
     void land(Loader &loader, std::size_t first, std::size_t count, const Fault *fault,
               EnterReason others);
     void hold(PageIndex page, std::size_t tier, int error, const Fault &fault)
         TIDEMARK_REQUIRES(mutex_);
-    void count_latency(const Fault &fault);
+    void count_latency(const Fault &fault, bool refault);
 
     // mapping.cc
     void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros
     void move_in(PageRun run, std::byte *bytes, PageRun spare);
     std::uint32_t settle_mapping(PageRun run, RunResult result);
     void fill_region(PageRun region, PageRun spare, Frame &frame);
+    void move_back(PageRun region);
     bool take_spare(PageRun &spare) TIDEMARK_REQUIRES(mutex_);
     bool keep_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
     void give_spare(PageRun spare) TIDEMARK_REQUIRES(mutex_);
@@ -259,10 +212,28 @@ class Backend {
     void put_back(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void split_shadow(PageRun region) TIDEMARK_REQUIRES(mutex_);
     void age_ranks() TIDEMARK_REQUIRES(mutex_);
+    void move_out_all(std::span<const PageRun> runs);
+
+    // cold.cc
+    void reclaim_cold();
+    bool any_tier_within_budget();
+    void clean_cold();
+    bool reclaim_interrupted();
+    std::uint16_t half_cold_age() const;
+    std::uint16_t oldest_staged_age() TIDEMARK_REQUIRES(mutex_);
+    void probe_next_region();
+    bool cold_resident(PageIndex page, std::uint16_t wanted) TIDEMARK_REQUIRES(mutex_);
+
+    // learning.cc
+    void log_access(PageRun run, AccessKind kind, Origin origin, bool write)
+        TIDEMARK_REQUIRES(mutex_);
+    void log_leaving(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    std::uint64_t &issued(Origin origin) TIDEMARK_REQUIRES(mutex_);
+    bool follows(Origin origin) const TIDEMARK_REQUIRES(mutex_);
 
     // writeback.cc
-    bool clean_some();
-    std::vector<WriteItem> take_staged() TIDEMARK_REQUIRES(mutex_);
+    bool clean_some(std::uint16_t min_age = 0);
+    std::vector<WriteItem> take_staged(std::uint16_t min_age) TIDEMARK_REQUIRES(mutex_);
     bool inspect(WriteBatch &batch);
     bool finish_writes(bool wait);
     void finish_write(IoRequest &request);
@@ -285,8 +256,6 @@ class Backend {
 
     // mover.cc
     void mover_main(Loader &loader);
-    bool serve_prefetch(Loader &loader);
-    bool take_prefetch(PrefetchRequest &request, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     bool demote_some(Loader &loader);
     bool compact_some(Loader &loader);
     bool over_watermark(std::size_t tier) const;
@@ -294,6 +263,13 @@ class Backend {
     std::size_t write_relocated(Loader &loader, std::size_t to, std::vector<Slot> &slots);
     bool collect_cold(Loader &loader, std::size_t from, std::uint16_t min_age)
         TIDEMARK_REQUIRES(mutex_);
+
+    // prefetch.cc, by the mover's thread
+    bool serve_prefetch(Loader &loader);
+    bool prefetch_pays(const PrefetchQueue::Order &order) TIDEMARK_REQUIRES(mutex_);
+    bool take_prefetch(PrefetchQueue::Order &order, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    void bring_in(Loader &loader, const PrefetchTerms &terms);
+    bool stage_loaded(Loader &loader, std::size_t first, std::size_t count);
 
     // control.cc
     void wait_still(PageIndex page) TIDEMARK_REQUIRES(mutex_);
@@ -307,13 +283,16 @@ class Backend {
     std::vector<std::size_t> tier_order_; // indices, fastest class first
     std::unique_ptr<GuestMemory> memory_;
     const Clock::time_point started_ = Clock::now();
-    LatencyHistogram latency_; // has its own atomics
+    LatencyHistogram latency_;                      // has its own atomics
+    std::atomic<std::uint64_t> refault_wait_ns_{0}; // in all, for pages that had left
+    std::atomic<std::uint32_t> demands_pending_{0}; // reads the guest waits for
 
     Mutex mutex_;
     CondVar work_;         // the evictor waits here
     CondVar mover_work_;   // the mover waits here
     CondVar parked_work_;  // the parked server waits here
     CondVar ahead_work_;   // the ahead thread waits here
+    CondVar learn_work_;   // who takes accesses waits here
     CondVar transit_done_; // callers that need a page out of transit wait here
     BackendConfig config_ TIDEMARK_GUARDED_BY(mutex_);
     PageTable table_ TIDEMARK_GUARDED_BY(mutex_){0};
@@ -335,6 +314,7 @@ class Backend {
     PageIndex demote_hand_ TIDEMARK_GUARDED_BY(mutex_); // demotion sweep
     PageIndex reclaim_hand_ TIDEMARK_GUARDED_BY(mutex_);
     PageIndex unite_hand_ TIDEMARK_GUARDED_BY(mutex_);
+    PageIndex cold_hand_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PageIndex>
         staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
@@ -351,8 +331,14 @@ class Backend {
     // 2 MiB of S each, huge, in DRAM (charged, marked stale) and of no use but to be filled again.
     std::vector<PageRun> spares_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint64_t ahead_turn_ TIDEMARK_GUARDED_BY(mutex_) = 0;
-    std::uint64_t queued_prefetch_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0;
-    std::deque<PrefetchRequest> prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_);
+    PrefetchQueue prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_){0};
+    bool prefetch_waits_ TIDEMARK_GUARDED_BY(mutex_) = false; // the mover, for DRAM
+    struct {
+        std::uint64_t used = 0, left = 0;
+    } probation_seen_ TIDEMARK_GUARDED_BY(mutex_); // counters when probation_worth_ was made
+    float probation_worth_ TIDEMARK_GUARDED_BY(mutex_) =
+        0; // share of pages on probation used after all
+    std::optional<AccessLog> log_ TIDEMARK_GUARDED_BY(mutex_);
     std::optional<Recorder> recorder_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Event> events_ TIDEMARK_GUARDED_BY(mutex_);
     Clock::time_point last_pressure_ TIDEMARK_GUARDED_BY(mutex_);
@@ -368,6 +354,8 @@ class Backend {
     std::deque<std::unique_ptr<WriteBatch>> writes_; // oldest first
     std::vector<std::unique_ptr<IoQueue>> write_queues_;
     std::vector<Clock::time_point> tier_failed_at_;
+    Reclaim reclaim_;
+    double reclaim_tick_ = 0, evicted_at_ = 0; // since_start()
     std::vector<Slot> pack_next_; // per tier: behind the last run scattered pages were packed into
 
     // Used by the service thread alone. The queue goes first, too.

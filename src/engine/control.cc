@@ -12,7 +12,6 @@ namespace tidemark {
 
 namespace {
 constexpr std::uint32_t kDiscardBatch = 512;
-constexpr std::uint64_t kPrefetchQueueMost = 1u << 22; // pages: 16 GiB asked for and not yet done
 } // namespace
 
 Result<void> Backend::configure(const BackendConfig &config) {
@@ -33,7 +32,12 @@ Result<void> Backend::configure(const BackendConfig &config) {
     }
     if (memory_)
         apply_limit();
+    if (!config.learn)
+        log_.reset();
+    else if (!log_ && memory_)
+        log_.emplace(pages_);
     mover_work_.notify_one();
+    work_.notify_one(); // the evictor may have to watch for cold pages now
     return {};
 }
 
@@ -66,9 +70,13 @@ BackendReport Backend::report() {
                          stale_shadows_.capacity() * sizeof(PageRun);
     if (recorder_)
         out.metadata_bytes += recorder_->bytes();
+    if (log_)
+        out.metadata_bytes += log_->bytes();
+    out.metadata_bytes += prefetch_queue_.bytes();
     for (const auto &arrival : arrivals_)
         out.metadata_bytes += sizeof(Arrival) + arrival->metadata;
     out.counters = counters_;
+    out.queued_prefetch_pages = prefetch_queue_.pages();
     out.latency = latency_.counts();
     for (const auto &tier : tiers_) {
         TierReport report;
@@ -92,30 +100,17 @@ BackendReport Backend::report() {
     return out;
 }
 
-bool Backend::prefetch(PageRun run, bool to_dram) {
+std::optional<std::uint64_t> Backend::prefetch(std::span<const PageRun> runs,
+                                               const PrefetchTerms &terms) {
     MutexLock lock(mutex_);
-    if (queued_prefetch_pages_ + run.count > kPrefetchQueueMost)
-        return false;
-    if (run.count == 0)
-        return true;
-    queued_prefetch_pages_ += run.count;
-    prefetch_queue_.push_back({run, to_dram});
+    const auto ticket = prefetch_queue_.push(runs, terms);
     mover_work_.notify_one();
-    return true;
+    return ticket;
 }
 
-bool Backend::prefetch(std::span<const PageRun> runs) {
+std::uint64_t Backend::cancel_prefetch(std::uint64_t ticket) {
     MutexLock lock(mutex_);
-    std::uint64_t pages = 0;
-    for (const PageRun run : runs)
-        pages += run.count;
-    if (queued_prefetch_pages_ + pages > kPrefetchQueueMost)
-        return false;
-    queued_prefetch_pages_ += pages;
-    for (const PageRun run : runs)
-        prefetch_queue_.push_back({run, true});
-    mover_work_.notify_one();
-    return true;
+    return prefetch_queue_.cancel(ticket);
 }
 
 bool Backend::start_recording() {
@@ -178,7 +173,6 @@ void Backend::discard_part(PageRun run) {
                 continue;
             ++counters_.discarded_pages;
             release_slot(page);
-            entry.clear(page_flags::unasked);
             switch (from) {
             case PageState::resident:
                 leave_resident(page, PageState::filling);
@@ -244,7 +238,7 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
             break;
         case PageState::stored:
             control_loader_->items.clear();
-            add_load(page, *control_loader_);
+            add_load(page, *control_loader_, Origin::guest);
             break;
         case PageState::arrived:
             // Its frame may not go away meanwhile: the one copy made under the lock.

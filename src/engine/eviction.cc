@@ -33,15 +33,19 @@ void Backend::evictor_main() {
             // A batch that does not fill up is dropped all the same, once nothing more comes.
             while (!stopping_ && !eviction_due())
                 if (!work_.wait_for(mutex_, std::chrono::milliseconds(200)) &&
-                    (!stale_shadows_.empty() || regions_expected_))
+                    (!stale_shadows_.empty() || regions_expected_ ||
+                     (armed_ && config_.reclaim_slowdown != 0)))
                     break;
             if (stopping_)
                 return;
         }
-        while (evict_some())
+        while (evict_some()) {
+            evicted_at_ = since_start();
             deliver_events();
+        }
         while (!writes_.empty())
             finish_writes(true);
+        reclaim_cold();
         deliver_events();
         MutexLock lock(mutex_);
         if (regions_expected_ && Clock::now() - last_region_ > kRegionsOver) {
@@ -129,15 +133,19 @@ bool Backend::stage_some(std::uint32_t want) {
         runs = select_victims(want);
         staging_ = true;
     }
+    move_out_all(runs);
+    MutexLock lock(mutex_);
+    staging_ = false;
+    return !runs.empty();
+}
+
+void Backend::move_out_all(std::span<const PageRun> runs) {
     for (const PageRun run : runs) {
         // The kernel moves a huge page in one piece only to where no page table is left.
         if (run.count == kRegionPages)
             TIDEMARK_CHECK(memory_->drop_shadow({&run, 1}) == 0);
         move_out(run);
     }
-    MutexLock lock(mutex_);
-    staging_ = false;
-    return !runs.empty();
 }
 
 // The coldest ranks that hold a batch of pages between them.

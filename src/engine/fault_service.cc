@@ -43,6 +43,10 @@ bool Backend::serve(const Fault &fault, Loader &loader) {
         map_in(plan.run, memory_->shadow(fault.page));
         reason = EnterReason::refault_staged;
         break;
+    case Step::region_back:
+        move_back(plan.run);
+        reason = EnterReason::refault_staged;
+        break;
     case Step::refill:
     case Step::zero_fill:
         map_in(plan.run, nullptr);
@@ -51,12 +55,12 @@ bool Backend::serve(const Fault &fault, Loader &loader) {
         fill_region(plan.run, plan.spare, loader.frame());
         break;
     }
-    count_latency(fault);
+    count_latency(fault, reason == EnterReason::refault_staged);
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
-    if (plan.step == Step::region_fill) {
+    if (plan.step == Step::region_fill || plan.step == Step::region_back) {
         finish_region(plan.run, reason, now);
-        spare_moved(plan.spare);
+        spare_moved(plan.step == Step::region_back ? plan.run : plan.spare);
         return false;
     }
     for (PageIndex page = plan.run.first; page < plan.run.end(); page = page.next()) {
@@ -71,7 +75,7 @@ bool Backend::serve(const Fault &fault, Loader &loader) {
     return false;
 }
 
-Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
+Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
     PageEntry &entry = table_[fault.page];
     const PageRun run{fault.page, 1};
     const PageState from = entry.state;
@@ -96,6 +100,12 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
     case PageState::filling:
     case PageState::staging:
     case PageState::loading:
+        if (entry.origin != Origin::guest) {
+            // The guest was quicker.
+            ++counters_.prefetch.late[static_cast<std::size_t>(entry.origin)];
+            log_access(run, AccessKind::stored, entry.origin, fault.write);
+            entry.origin = Origin::guest;
+        }
         entry.set(page_flags::wanted);
         waiting_.push_back(fault);
         return {};
@@ -111,18 +121,28 @@ Backend::Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
     return {};
 }
 
-// From S, with the staged neighbours ahead if faults have been walking this way.
-Backend::Plan Backend::plan_take_back(const Fault &fault) {
-    if (!charge(1, false)) {
+// From S, with the staged neighbours ahead if faults have been walking this way; all of a huge page, if
+// nobody is short of DRAM.
+Plan Backend::plan_take_back(const Fault &fault) {
+    const PageRun region = table_.region_run(fault.page);
+    const bool whole = may_move_back(region);
+    if (!whole && !charge(1, false)) {
         park(fault, 1);
         return {};
     }
     ++counters_.faults;
     ++counters_.faults_staged;
+    see_used(fault);
     expected_.clear();
-    if (config_.prefetch) {
+    if (follows(Origin::successors)) {
         successors_.look(fault.page, fault.thread_id, 0, expected_);
         successors_.served(fault.page, fault.thread_id, {});
+    }
+    if (whole) {
+        for (PageIndex page = region.first; page < region.end(); page = page.next())
+            table_.set_state(page, PageState::filling);
+        walked(fault.page, region.end().value - fault.page.value);
+        return {Step::region_back, region};
     }
     const std::uint32_t window = streams_.look(fault.page, kZeroWindow).row();
     PageRun run{fault.page, 0};
@@ -132,20 +152,38 @@ Backend::Plan Backend::plan_take_back(const Fault &fault) {
             entry.set(page_flags::shadow_busy);
         entry.set(page_flags::shadow_reading);
         table_.set_state(run.end(), PageState::filling);
-        if (entry.has(page_flags::unasked)) {
-            entry.clear(page_flags::unasked);
-            ++counters_.readahead_used;
-        }
         ++run.count;
     } while (run.count < window && run.end().value < pages_ &&
              (table_[run.end()].state == PageState::staged ||
               table_[run.end()].state == PageState::writing) &&
              charge(1, true));
-    streams_.served(fault.page, run.count);
+    walked(fault.page, run.count);
     return {Step::from_shadow, run};
 }
 
-Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
+// A huge page of S that nobody has taken anything from yet, while there is DRAM for it.
+bool Backend::may_move_back(PageRun region) {
+    if (!table_.region_of(region.first).shadow_huge || free_pages() < reserve_high_)
+        return false;
+    for (PageIndex page = region.first; page < region.end(); page = page.next())
+        if (table_[page].state != PageState::staged || table_[page].shadow_in_use())
+            return false;
+    return true;
+}
+
+// A page on probation was needed after all.
+void Backend::see_used(const Fault &fault) {
+    PageEntry &entry = table_[fault.page];
+    const bool asked = entry.origin == Origin::guest;
+    log_access({fault.page, 1}, asked ? AccessKind::staged : AccessKind::prefetched, entry.origin,
+               fault.write);
+    if (!asked)
+        ++counters_.prefetch.used[static_cast<std::size_t>(entry.origin)];
+    entry.origin = Origin::guest;
+    entry.clear(page_flags::watched);
+}
+
+Plan Backend::plan_zero_fill(const Fault &fault) {
     const std::uint32_t window = streams_.look(fault.page, kZeroWindow).row();
     const PageRun region = table_.region_run(fault.page);
     if (may_fill_region(region, window > 1)) {
@@ -155,7 +193,8 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
             ++counters_.faults_untouched;
             for (PageIndex page = region.first; page < region.end(); page = page.next())
                 table_.set_state(page, PageState::filling);
-            streams_.served(fault.page, region.end().value - fault.page.value);
+            walked(fault.page, region.end().value - fault.page.value);
+            log_access(region, AccessKind::first_touch, Origin::guest, fault.write);
             expect_regions();
             return plan;
         }
@@ -177,7 +216,8 @@ Backend::Plan Backend::plan_zero_fill(const Fault &fault) {
         table_.set_state(run.end(), PageState::filling);
         ++run.count;
     }
-    streams_.served(fault.page, run.count);
+    walked(fault.page, run.count);
+    log_access(run, AccessKind::first_touch, Origin::guest, fault.write);
     return {Step::zero_fill, run};
 }
 
@@ -197,8 +237,9 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
     return true;
 }
 
-void Backend::add_load(PageIndex page, Loader &loader) {
-    const PageEntry &entry = table_[page];
+void Backend::add_load(PageIndex page, Loader &loader, Origin origin) {
+    PageEntry &entry = table_[page];
+    entry.origin = origin;
     table_.set_state(page, PageState::loading);
     loader.items.push_back(item_of(page, entry));
 }
@@ -212,8 +253,8 @@ LoadItem Backend::item_of(PageIndex page, const PageEntry &entry) {
     return item;
 }
 
-Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
-    const Ahead ahead = config_.prefetch ? streams_.look(fault.page, kLoadWindow) : Ahead{};
+Plan Backend::plan_read(const Fault &fault, Loader &loader) {
+    const Ahead ahead = follows(Origin::streams) ? streams_.look(fault.page, kLoadWindow) : Ahead{};
     if (ahead.pages == kLoadWindow && ahead.in_order()) {
         // A guest that has caught up waits for the whole region, and the next ones are under way.
         const PageRun region = table_.region_run(fault.page);
@@ -222,10 +263,12 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
         if (table_[fault.page].state == PageState::loading) {
             ++counters_.faults;
             ++counters_.faults_stored;
+            log_access({fault.page, 1}, AccessKind::stored, Origin::streams, fault.write);
+            table_[fault.page].origin = Origin::guest;
             table_[fault.page].set(page_flags::wanted);
             waiting_.push_back(fault);
             find_arrival(fault.page)->go_on = true;
-            streams_.served(fault.page, region.end().value - fault.page.value);
+            walked(fault.page, region.end().value - fault.page.value);
             return {};
         }
     }
@@ -235,6 +278,7 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
     }
     ++counters_.faults;
     ++counters_.faults_stored;
+    log_access({fault.page, 1}, AccessKind::stored, Origin::guest, fault.write);
     plan_load(fault, loader, ahead);
     return {Step::load, {fault.page, 1}};
 }
@@ -243,25 +287,31 @@ Backend::Plan Backend::plan_read(const Fault &fault, Loader &loader) {
 // the last time. Pages that need no read (resident, zero) are stepped over: they end neither.
 void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
     loader.items.clear();
-    add_load(fault.page, loader);
+    add_load(fault.page, loader, Origin::guest);
     expected_.clear();
-    if (config_.prefetch)
-        successors_.look(fault.page, fault.thread_id, ahead.walks() ? 0 : kLoadWindow, expected_);
+    PrefetchCounters &count = counters_.prefetch;
+    if (follows(Origin::successors))
+        count.used[static_cast<std::size_t>(Origin::successors)] += successors_.look(
+            fault.page, fault.thread_id, ahead.walks() ? 0 : kLoadWindow, expected_);
+    const Origin origin = ahead.walks() ? Origin::streams : Origin::successors;
     if (ahead.walks())
         expect_stream(fault.page, ahead);
     std::size_t taken = 0;
+    std::uint32_t read = 0;
     for (; taken < expected_.size(); ++taken) {
         const PageIndex page = expected_[taken];
         if (table_[page].state != PageState::stored)
             continue;
         if (loader.full() || !charge(1, true))
             break;
-        ++counters_.readahead_pages;
-        add_load(page, loader);
+        ++issued(origin);
+        ++read;
+        add_load(page, loader, origin);
     }
     const std::span<const PageIndex> served = std::span(expected_).first(taken);
-    streams_.served(fault.page, ahead.walks() ? static_cast<std::uint32_t>(taken) + 1 : 1);
-    successors_.served(fault.page, fault.thread_id, served);
+    walked(fault.page, ahead.walks() ? static_cast<std::uint32_t>(taken) + 1 : 1,
+           ahead.walks() ? read : 0);
+    successors_.served(fault.page, fault.thread_id, served, ahead.walks() ? 0 : read);
 }
 
 void Backend::expect_stream(PageIndex page, Ahead ahead) {
@@ -294,7 +344,7 @@ void Backend::land(Loader &loader, std::size_t first, std::size_t count, const F
             map_in({loader.items[i].page, run}, loader.page_bytes(i));
         const bool demanded = fault != nullptr && i == 0;
         if (demanded && loader.items[i].error == 0)
-            count_latency(*fault);
+            count_latency(*fault, true);
         MutexLock lock(mutex_);
         const std::uint16_t now = coarse_now();
         for (; i < end; ++i) {
@@ -329,8 +379,19 @@ void Backend::hold(PageIndex page, std::size_t tier, int error, const Fault &fau
     post({EventKind::page_held, static_cast<std::uint32_t>(tier), page, error});
 }
 
-void Backend::count_latency(const Fault &fault) {
-    latency_.record(Clock::now() - fault.since);
+// refault: of a page that had left.
+void Backend::count_latency(const Fault &fault, bool refault) {
+    const auto waited = Clock::now() - fault.since;
+    latency_.record(waited);
+    if (refault)
+        refault_wait_ns_ += static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count());
+}
+
+// Tells the streams of a fault, and counts what they had read for it earlier.
+void Backend::walked(PageIndex page, std::uint32_t pages, std::uint32_t read) {
+    counters_.prefetch.used[static_cast<std::size_t>(Origin::streams)] +=
+        streams_.served(page, pages, read);
 }
 
 } // namespace tidemark

@@ -96,6 +96,12 @@ void Backend::fill_region(PageRun region, PageRun spare, Frame &frame) {
     }
 }
 
+// S's huge page returns to where it came from.
+void Backend::move_back(PageRun region) {
+    TIDEMARK_CHECK(memory_->drop_guest(region) == 0); // its page table
+    move_in(region, memory_->shadow(region.first), region);
+}
+
 // The kernel clears a page before it gives it to us. What eviction has just emptied saves that.
 bool Backend::take_spare(PageRun &spare) {
     if (spares_.empty())

@@ -42,52 +42,6 @@ std::size_t Backend::tier_of_class(TierClass tier_class) const {
     return tiers_.size();
 }
 
-bool Backend::serve_prefetch(Loader &loader) {
-    bool to_dram = false;
-    {
-        MutexLock lock(mutex_);
-        if (prefetch_queue_.empty())
-            return false;
-        to_dram = prefetch_queue_.front().to_dram;
-        loader.items.clear();
-        while (!prefetch_queue_.empty() && prefetch_queue_.front().to_dram == to_dram &&
-               take_prefetch(prefetch_queue_.front(), loader))
-            prefetch_queue_.pop_front();
-    }
-    if (loader.items.empty())
-        return true;
-    if (to_dram)
-        execute_load(nullptr, loader, EnterReason::unasked);
-    else
-        relocate(loader, tier_of_class(TierClass::nvme));
-    return true;
-}
-
-// False once the loader is full; true when the request is done with.
-bool Backend::take_prefetch(PrefetchRequest &request, Loader &loader) {
-    const std::size_t nvme = tier_of_class(TierClass::nvme);
-    for (; request.run.count != 0 && !loader.full();
-         request.run = {request.run.first.next(), request.run.count - 1},
-         --queued_prefetch_pages_) {
-        const PageIndex page = request.run.first;
-        const PageEntry &entry = table_[page];
-        const bool wanted =
-            request.to_dram ||
-            (nvme < tiers_.size() && tiers_[entry.tier()]->tier_class() == TierClass::qlc);
-        if (entry.state != PageState::stored || !wanted)
-            continue;
-        if (request.to_dram && !charge(1, true)) {
-            // It stops rather than push the guest's own pages out.
-            queued_prefetch_pages_ -= request.run.count;
-            request.run.count = 0;
-            break;
-        }
-        add_load(page, loader);
-        ++(request.to_dram ? counters_.prefetch_pages : counters_.promoted_pages);
-    }
-    return request.run.count == 0;
-}
-
 bool Backend::over_watermark(std::size_t tier) const {
     return tiers_[tier]->used_slots() > tiers_[tier]->capacity_slots() / 8 * 7;
 }
@@ -97,9 +51,12 @@ bool Backend::demote_some(Loader &loader) {
     const std::size_t qlc = tier_of_class(TierClass::qlc);
     if (nvme == tiers_.size() || qlc == tiers_.size() || tiers_[qlc]->degraded)
         return false;
+    if (!over_watermark(nvme) && !tiers_[qlc]->within_budget(today()))
+        return false;
     {
         MutexLock lock(mutex_);
-        const auto cold = static_cast<std::uint16_t>(std::max(1u, config_.cold_age / 4));
+        const auto cold = static_cast<std::uint16_t>(
+            std::max<std::int64_t>(1, std::chrono::seconds(config_.cold_age) / kStampUnit));
         if (!over_watermark(nvme))
             demote_age_ = cold;
         demote_age_ = std::min(demote_age_, cold);
@@ -135,7 +92,7 @@ bool Backend::collect_cold(Loader &loader, std::size_t from, std::uint16_t min_a
     std::sort(pages.begin(), pages.end());
     loader.items.clear();
     for (const PageIndex page : pages)
-        add_load(page, loader);
+        add_load(page, loader, Origin::guest);
     return true;
 }
 
@@ -158,7 +115,7 @@ bool Backend::compact_some(Loader &loader) {
                 !segments.contains(entry.slot.value / kSegmentPages))
                 continue;
             if (entry.state == PageState::stored)
-                add_load(PageIndex{i}, loader);
+                add_load(PageIndex{i}, loader, Origin::guest);
             else if (entry.state == PageState::resident)
                 release_slot(PageIndex{i}); // a spare copy is not worth moving
         }

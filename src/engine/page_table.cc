@@ -26,8 +26,9 @@ constexpr std::array<std::uint16_t, kPageStates> kAllowed = {
                                bit(PageState::staged) | bit(PageState::filling)),
     /* stored    */ static_cast<std::uint16_t>(bit(PageState::loading) | bit(PageState::untouched)),
     /* loading   */
-    static_cast<std::uint16_t>(bit(PageState::resident) | bit(PageState::arrived) |
-                               bit(PageState::stored) | bit(PageState::held)),
+    static_cast<std::uint16_t>(bit(PageState::resident) | bit(PageState::staged) |
+                               bit(PageState::arrived) | bit(PageState::stored) |
+                               bit(PageState::held)),
     /* arrived   */
     static_cast<std::uint16_t>(bit(PageState::filling) | bit(PageState::stored) |
                                bit(PageState::zero) | bit(PageState::untouched)),

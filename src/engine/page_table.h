@@ -27,6 +27,7 @@
 
 #include "base/check.h"
 #include "base/units.h"
+#include "engine/access.h"
 
 #include <algorithm>
 #include <array>
@@ -44,7 +45,7 @@ enum class PageState : std::uint8_t {
     staged,   // in S only: out of the guest's sight, still DRAM. -> writing, filling
     writing,  // staged, and being checked, hashed and written. -> stored, zero, staged, filling
     stored,   // in a slot of a tier only. -> loading, untouched
-    loading,  // being read from its slot. -> resident, arrived, stored, held
+    loading,  // being read from its slot. -> resident, staged (prefetched), arrived, stored, held
     arrived, // read ahead of use: verified, in DRAM, not mapped yet. -> filling, stored, zero, untouched
     held,     // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
     poisoned, // given up; accesses get a memory error. -> filling (discard)
@@ -58,14 +59,15 @@ inline constexpr std::uint8_t shadow_busy =
     0x10; // S[i] is being written from, and state has left `writing`
 inline constexpr std::uint8_t shadow_stale = 0x20;   // S[i] is to be dropped
 inline constexpr std::uint8_t shadow_reading = 0x80; // somebody copies S[i] back into R
-inline constexpr std::uint8_t unasked =
-    0x40; // came in by read-ahead or prefetch, not seen used since
+inline constexpr std::uint8_t watched = 0x40;        // prefetched to S: its first use will be seen
 } // namespace page_flags
 
 struct PageEntry {
     std::uint64_t checksum = 0; // of the slot's bytes; 0 without a slot
     Slot slot;
-    PageState state = PageState::untouched;
+    PageState state : 4 = PageState::untouched;
+    Origin origin : 4 =
+        Origin::guest; // who wanted it in DRAM, or on its way there; guest once seen used
     std::uint8_t flags = 0;
     std::uint16_t stamp = 0; // CoarseTime of the last change of place
 

@@ -31,7 +31,7 @@ void Backend::service_main() {
         for (std::size_t i = 0; i < event.faults; ++i) {
             // Nothing of ours reads a hole of S: a page would be lost without a trace.
             TIDEMARK_CHECK(!messages[i].in_shadow);
-            backlog.push_back({messages[i].page, messages[i].thread_id, now});
+            backlog.push_back({messages[i].page, messages[i].thread_id, now, messages[i].write});
         }
         while (!backlog.empty() && (free = free_demand()) != nullptr) {
             free->fault = backlog.front();
@@ -42,7 +42,7 @@ void Backend::service_main() {
     }
 }
 
-Backend::Demand *Backend::free_demand() {
+Demand *Backend::free_demand() {
     const auto free = std::find_if(demands_.begin(), demands_.end(),
                                    [](const Demand &demand) { return demand.pending == 0; });
     return free == demands_.end() ? nullptr : &*free;
@@ -51,6 +51,7 @@ Backend::Demand *Backend::free_demand() {
 void Backend::start_demand(Demand &demand) {
     const std::span<IoRequest> requests = demand.loader->requests(true);
     demand.pending = requests.size();
+    ++demands_pending_;
     for (IoRequest &request : requests) {
         request.tag = reinterpret_cast<std::uint64_t>(&demand);
         service_->submit(&request);
@@ -61,7 +62,8 @@ void Backend::demand_read(IoRequest &request) {
     Demand &demand = *reinterpret_cast<Demand *>(request.tag);
     const Loader::Items items = demand.loader->settle(request);
     land(*demand.loader, items.first, items.count, &demand.fault, EnterReason::unasked);
-    --demand.pending;
+    if (--demand.pending == 0)
+        --demands_pending_;
     deliver_events();
 }
 

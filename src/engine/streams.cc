@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace tidemark {
 
@@ -36,24 +37,25 @@ Streams::Stream *Streams::nearest(std::int64_t page) {
     return found;
 }
 
-void Streams::served(PageIndex at, std::uint32_t pages) {
+std::uint32_t Streams::served(PageIndex at, std::uint32_t pages, std::uint32_t read) {
     const std::int64_t page = at.value;
     for (Stream &stream : streams_)
         if (stream.expects(page)) {
             stream.next = page + std::int64_t{pages} * stream.stride;
             stream.last = page;
             stream.window = stream.slack = std::clamp(pages, kFirstWindow, kMost);
-            return;
+            return std::exchange(stream.read, read);
         }
     if (Stream *const near = nearest(page); near != nullptr && pages == 1) {
         const auto stride = static_cast<std::int32_t>(page - near->last);
         if (stride == near->trial)
-            *near = {page + stride, page, stride, 0, kFirstWindow, kFirstWindow};
+            *near = {page + stride, page, stride, 0, kFirstWindow, kFirstWindow, read};
         else
-            *near = {page + 1, page, 1, stride, kFirstWindow, 0};
-        return;
+            *near = {page + 1, page, 1, stride, kFirstWindow, 0, read};
+        return 0;
     }
-    streams_[oldest_++ % streams_.size()] = {page + pages, page, 1, 0, kFirstWindow, 0};
+    streams_[oldest_++ % streams_.size()] = {page + pages, page, 1, 0, kFirstWindow, 0, read};
+    return 0;
 }
 
 } // namespace tidemark

@@ -32,8 +32,9 @@ class Streams {
 
     // What is worth having with a fault at `page`, at most `most` pages.
     Ahead look(PageIndex page, std::uint32_t most) const;
-    // The fault was at `page`, and `pages` of its stream, counted from there, are or will be in DRAM.
-    void served(PageIndex page, std::uint32_t pages);
+    // The fault was at `page`, and `pages` of its stream, counted from there, are or will be in DRAM, `read` of
+    // them read for its sake. Returns how many read earlier the walk has gone over by coming here.
+    std::uint32_t served(PageIndex page, std::uint32_t pages, std::uint32_t read = 0);
 
   private:
     struct Stream {
@@ -43,6 +44,7 @@ class Streams {
         std::int32_t trial = 0;   // what the stride would be if the last fault began one
         std::uint32_t window = 0; // of the last fault; 0: no stream
         std::uint32_t slack = 0;  // strides beyond `next` at which a fault is expected, too
+        std::uint32_t read = 0;   // pages read ahead with the last fault
         bool expects(std::int64_t page) const;
     };
     Stream *nearest(std::int64_t page);

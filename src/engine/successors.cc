@@ -34,11 +34,13 @@ bool Successors::foretold(const Track &track, std::uint32_t page) const {
     return false;
 }
 
-void Successors::look(PageIndex page, std::int32_t thread, std::uint32_t most,
-                      std::vector<PageIndex> &expected) {
+std::uint32_t Successors::look(PageIndex page, std::int32_t thread, std::uint32_t most,
+                               std::vector<PageIndex> &expected) {
     Track &track = track_of(thread);
+    std::uint32_t needed = 0;
     if (foretold(track, page.value)) {
         ++track.fulfilled;
+        needed = track.read;
         track.window =
             track.fulfilled < kBefore ? 0 : std::clamp(track.window * 4, kFirstWindow, kMost);
     } else {
@@ -53,10 +55,15 @@ void Successors::look(PageIndex page, std::int32_t thread, std::uint32_t most,
             break;
         expected.push_back(PageIndex{at});
     }
+    track.read = 0;
+    return needed;
 }
 
-void Successors::served(PageIndex page, std::int32_t thread, std::span<const PageIndex> expected) {
-    track_of(thread).last = expected.empty() ? page.value : expected.back().value;
+void Successors::served(PageIndex page, std::int32_t thread, std::span<const PageIndex> expected,
+                        std::uint32_t read) {
+    Track &track = track_of(thread);
+    track.last = expected.empty() ? page.value : expected.back().value;
+    track.read = read;
 }
 
 } // namespace tidemark

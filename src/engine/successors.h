@@ -29,10 +29,12 @@ class Successors {
     explicit Successors(std::uint32_t pages) : next_(pages, kNone) {}
 
     // A fault of a thread: learns, and appends the pages that are worth having with it, soonest first, at
-    // most `most`. The caller says how many of them, from the front, are or will be in DRAM.
-    void look(PageIndex page, std::int32_t thread, std::uint32_t most,
-              std::vector<PageIndex> &expected);
-    void served(PageIndex page, std::int32_t thread, std::span<const PageIndex> expected);
+    // most `most`. Returns how many of those read for its last fault this one shows to have been needed.
+    std::uint32_t look(PageIndex page, std::int32_t thread, std::uint32_t most,
+                       std::vector<PageIndex> &expected);
+    // These of them, from the front, are or will be in DRAM, `read` of them read for its sake.
+    void served(PageIndex page, std::int32_t thread, std::span<const PageIndex> expected,
+                std::uint32_t read = 0);
     std::size_t bytes() const { return next_.capacity() * sizeof(next_[0]); }
 
   private:
@@ -42,6 +44,7 @@ class Successors {
         std::uint32_t last = kNone; // the last page of its order that is or was in DRAM
         std::uint32_t fulfilled = 0;
         std::uint32_t window = 0;
+        std::uint32_t read = 0;
         std::uint64_t used = 0;
     };
     Track &track_of(std::int32_t thread);

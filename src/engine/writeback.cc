@@ -25,14 +25,17 @@ constexpr std::size_t kBatchesInFlight = 4;
 constexpr auto kProbeInterval = std::chrono::seconds(1);
 } // namespace
 
-std::vector<Backend::WriteItem> Backend::take_staged() {
+std::vector<WriteItem> Backend::take_staged(std::uint16_t min_age) {
     std::vector<WriteItem> items;
     while (items.size() < kRegionPages && !staged_queue_.empty()) {
         const PageIndex page = staged_queue_.front();
-        staged_queue_.pop_front();
         // A page that was refaulted and staged again is in the queue twice; once is enough.
         const PageEntry &entry = table_[page];
-        if (entry.state != PageState::staged)
+        const bool staged = entry.state == PageState::staged;
+        if (staged && min_age != 0 && age_of(entry) < min_age)
+            break;
+        staged_queue_.pop_front();
+        if (!staged)
             continue;
         table_.set_state(page, PageState::writing);
         items.emplace_back();
@@ -46,13 +49,13 @@ std::vector<Backend::WriteItem> Backend::take_staged() {
     return items;
 }
 
-// True if pages left DRAM meanwhile. What it starts is finished later.
-bool Backend::clean_some() {
+// What has been staged for min_age or longer. True if pages left DRAM meanwhile. What it starts is finished later.
+bool Backend::clean_some(std::uint16_t min_age) {
     bool progress = finish_writes(writes_.size() >= kBatchesInFlight);
     auto batch = std::make_unique<WriteBatch>();
     {
         MutexLock lock(mutex_);
-        batch->items = take_staged();
+        batch->items = take_staged(min_age);
     }
     if (batch->items.empty())
         return progress;
@@ -231,7 +234,7 @@ bool Backend::settle(std::span<const WriteItem> items) {
         } else if (item.outcome == Outcome::clean) {
             ++counters_.clean_elided;
         }
-        entry.clear(page_flags::unasked);
+        log_leaving(item.page);
         retire_shadow(item.page);
         finish(item.page, item.outcome == Outcome::zero ? PageState::zero : PageState::stored, now);
     }

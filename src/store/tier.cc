@@ -41,8 +41,9 @@ void TierCounters::count_write(std::uint64_t bytes) {
     written_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
-Tier::Tier(TierClass tier_class, std::unique_ptr<Disk> disk, std::uint64_t capacity_bytes)
-    : class_(tier_class), disk_(std::move(disk)) {
+Tier::Tier(TierClass tier_class, std::unique_ptr<Disk> disk, std::uint64_t capacity_bytes,
+           std::uint64_t write_budget)
+    : class_(tier_class), disk_(std::move(disk)), write_budget_(write_budget) {
     std::uint64_t slots = std::min<std::uint64_t>(capacity_bytes / kPageSize, Slot::kNone);
     if (class_ == TierClass::qlc)
         slots -= slots % kSegmentPages;
@@ -263,6 +264,16 @@ std::uint64_t Tier::metadata_bytes() const {
     const MutexLock lock(mutex_);
     return sizeof(*this) + live_.capacity() * sizeof(live_[0]) +
            full_.capacity() * sizeof(full_[0]) + segment_open_.capacity() / 8;
+}
+
+bool Tier::within_budget(std::uint64_t day) {
+    MutexLock lock(mutex_);
+    const std::uint64_t written = counters_.written_bytes;
+    if (day > day_) {
+        day_ = day;
+        written_before_ = written;
+    }
+    return write_budget_ == 0 || written - written_before_ < write_budget_;
 }
 
 } // namespace tidemark

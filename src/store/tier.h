@@ -52,7 +52,9 @@ struct TierCounters {
 
 class Tier {
   public:
-    Tier(TierClass tier_class, std::unique_ptr<Disk> disk, std::uint64_t capacity_bytes);
+    // write_budget: bytes a day, 0: no bound.
+    Tier(TierClass tier_class, std::unique_ptr<Disk> disk, std::uint64_t capacity_bytes,
+         std::uint64_t write_budget = 0);
 
     // Up to `want` consecutive free slots, at least `least`. nullopt if full or, with `least` above 1, if
     // the next few thousand slots from the hint on have no such run. QLC: want is kSegmentPages and the
@@ -68,6 +70,9 @@ class Tier {
     // QLC: segments whose live slots are at most `max_live` (and not 0), emptiest first, for compaction.
     std::vector<SlotRun> sparse_segments(std::uint32_t max_live, std::size_t most) const;
     bool is_live(Slot slot) const;
+    // May those write who could as well do without? Those who can't are counted, not asked. day: any count of days
+    // that goes up.
+    bool within_budget(std::uint64_t day);
 
     TierClass tier_class() const { return class_; }
     Disk &disk() { return *disk_; }
@@ -89,6 +94,7 @@ class Tier {
     TierClass class_;
     std::unique_ptr<Disk> disk_;
     std::uint32_t capacity_slots_;
+    const std::uint64_t write_budget_;
     TierCounters counters_;
     mutable Mutex mutex_;
     // One bit per slot, 1 = live. Words of 64: a QLC segment is one word.
@@ -100,6 +106,8 @@ class Tier {
     std::uint32_t live_count_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t open_segments_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::uint32_t cursor_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint64_t day_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    std::uint64_t written_before_ TIDEMARK_GUARDED_BY(mutex_) = 0; // that day, in bytes
 };
 
 } // namespace tidemark

@@ -144,6 +144,24 @@ RunResult FakeMemory::copy_in(PageRun run, const std::byte *bytes) {
     return result;
 }
 
+RunResult FakeMemory::copy_shadow(PageRun run, const std::byte *bytes) {
+    check_run(run);
+    TIDEMARK_CHECK(bytes != nullptr);
+    const MutexLock lock(mutex_);
+    TIDEMARK_CHECK(armed_);
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+        const PageIndex page = run.first.next(i);
+        if (shadow_present_[page.value])
+            return {i, EEXIST};
+        if (const int error = injected(Call::copy_in); error != 0)
+            return {i, error};
+        std::memcpy(shadow_bytes(page), bytes + bytes_of(i), kPageSize);
+        shadow_present_[page.value] = true;
+        count_dram(1);
+    }
+    return {run.count, 0};
+}
+
 RunResult FakeMemory::move_in(PageRun run, std::byte *frame) {
     check_run(run);
     TIDEMARK_CHECK(frame != nullptr && reinterpret_cast<std::uintptr_t>(frame) % kPageSize == 0);

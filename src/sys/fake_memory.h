@@ -68,6 +68,7 @@ class FakeMemory final : public GuestMemory {
                                                        std::uint32_t depth) override;
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
+    RunResult copy_shadow(PageRun run, const std::byte *bytes) override;
     RunResult move_in(PageRun run, std::byte *frame) override;
     RunResult move_shadow_in(PageRun run, PageIndex from) override;
     RunResult zero_in(PageRun run) override;

@@ -53,6 +53,8 @@ class GuestMemory {
     virtual RunResult move_out(PageRun run) = 0;
     // bytes -> R[i] for an unmapped R[i], waking who waits for it. bytes is run.count pages long.
     virtual RunResult copy_in(PageRun run, const std::byte *bytes) = 0;
+    // bytes -> S[i], for a page that is to wait there: nobody else's place.
+    virtual RunResult copy_shadow(PageRun run, const std::byte *bytes) = 0;
     // Moves pages of a Frame into R[i] for unmapped R[i], waking who waits; a whole aligned 2 MiB stays
     // one huge page. What was moved is gone from the frame. frame: the page that becomes run.first.
     // Where single pages were before, their page table is in the way of a huge page, and the frame

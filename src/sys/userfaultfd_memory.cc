@@ -55,6 +55,8 @@ class UserfaultfdMemory final : public GuestMemory {
                                                        std::uint32_t depth) override;
     RunResult move_out(PageRun run) override;
     RunResult copy_in(PageRun run, const std::byte *bytes) override;
+    RunResult copy_shadow(PageRun run, const std::byte *bytes) override;
+    RunResult copy(PageRun run, const std::byte *bytes, std::byte *to);
     RunResult move_in(PageRun run, std::byte *frame) override;
     RunResult move_shadow_in(PageRun run, PageIndex from) override;
     RunResult zero_in(PageRun run) override;
@@ -246,10 +248,19 @@ RunResult UserfaultfdMemory::move_shadow_in(PageRun run, PageIndex from) {
 }
 
 RunResult UserfaultfdMemory::copy_in(PageRun run, const std::byte *bytes) {
+    return copy(run, bytes, host_ + run.first.byte_offset());
+}
+
+RunResult UserfaultfdMemory::copy_shadow(PageRun run, const std::byte *bytes) {
+    return copy(run, bytes, shadow_ + run.first.byte_offset());
+}
+
+// to: the page of run.first.
+RunResult UserfaultfdMemory::copy(PageRun run, const std::byte *bytes, std::byte *to) {
     TIDEMARK_CHECK(in_block(run));
     return run_ioctl(run.count, [&](std::uint32_t done) {
         uffdio_copy request{};
-        request.dst = address_of(host_ + run.first.next(done).byte_offset());
+        request.dst = address_of(to + bytes_of(done));
         request.src = address_of(bytes + bytes_of(done));
         request.len = bytes_of(run.count - done);
         const int rc = ioctl(uffd_.get(), UFFDIO_COPY, &request);

@@ -55,8 +55,15 @@ int main(void)
     expect(tidemark_backend_create(engine, &o, &backend, msg, sizeof(msg)) == 0, "a backend is made");
     expect(tidemark_engine_destroy(engine) == -EBUSY, "an engine with backends stays");
     expect(tidemark_backend_discard(backend, 0, 4096) == -ENOTCONN, "no discard before attach");
-    expect(tidemark_backend_prefetch(backend, 1, 4096, TIDEMARK_TIER_DRAM, msg, sizeof(msg)) == -EINVAL &&
+    struct tidemark_prefetch_terms terms;
+    const struct tidemark_range range = { 1, 4096 };
+    tidemark_prefetch_terms_init(&terms);
+    expect(tidemark_backend_prefetch(backend, &range, 1, &terms, NULL, msg, sizeof(msg)) == -EINVAL &&
                msg[sizeof(msg) - 1] == '\0', "a message is cut to its buffer");
+    terms.confidence = 0;
+    expect(tidemark_backend_prefetch(backend, &range, 1, &terms, NULL, NULL, 0) == -EINVAL,
+           "an order without confidence is refused");
+    expect(tidemark_backend_prefetch_cancel(backend, 0) == -ENOTCONN, "nothing to cancel before attach");
     tidemark_backend_destroy(backend);
 
     o = good_options();
@@ -89,6 +96,12 @@ int main(void)
     o = good_options();
     o.config.prefetch_window = 4000;
     refused(o, EINVAL, "prefetch-window is 4000 s");
+    o = good_options();
+    o.config.predictors = 1u << TIDEMARK_ORIGIN_GUEST;
+    refused(o, EINVAL, "predictors names one that there is not");
+    o = good_options();
+    o.config.reclaim_slowdown = 501;
+    refused(o, EINVAL, "reclaim-slowdown is 501 per mille");
     o = good_options();
     o.group = "web";
     refused(o, EINVAL, "it must be a UUID");

@@ -44,8 +44,8 @@ class Block {
         options.config.dram_limit = limit;
         options.config.policy = policy;
         options.tier_count = 2;
-        options.tiers[0] = {"/var/tmp", TIDEMARK_TIER_NVME, size / 2};
-        options.tiers[1] = {"/var/tmp", TIDEMARK_TIER_QLC, size * 2};
+        options.tiers[0] = {"/var/tmp", TIDEMARK_TIER_NVME, size / 2, 0};
+        options.tiers[1] = {"/var/tmp", TIDEMARK_TIER_QLC, size * 2, 0};
         const int created = tidemark_backend_create(engine_, &options, &backend, msg, sizeof(msg));
         INFO(msg);
         REQUIRE(created == 0);

@@ -56,7 +56,7 @@ TEST_CASE("a walk through a large block is read ahead, within the limit", "[sim]
     CHECK(machine.backend->report().counters.faults_untouched < 14000 / 8);
     CHECK(walk_until(machine, [](const Counters &c) { return c.faults_arrived > 3; }));
     const BackendReport report = machine.backend->report();
-    CHECK(report.counters.readahead_used > kRegionPages);
+    CHECK(report.counters.readahead_used() > kRegionPages);
     CHECK(machine.memory->dram_peak() <= machine.guest_limit());
     CHECK(sum_of(report) == machine.backend->pages());
     // Each page was written once, when it left for the first time; and counted once.
@@ -75,7 +75,7 @@ TEST_CASE("pages scattered over a tier are read ahead from wherever they are", "
         machine.write(PageIndex{static_cast<std::uint32_t>(random() % 14000)});
     CHECK(walk_until(machine, [](const Counters &c) { return c.faults_arrived > 3; }));
     const BackendReport report = machine.backend->report();
-    CHECK(report.counters.readahead_used > kRegionPages);
+    CHECK(report.counters.readahead_used() > kRegionPages);
     // Every read of a page was one of its own slot.
     CHECK(report.tiers[0].checksum_errors == 0);
     // Few of the writes were of a page or two.
@@ -108,7 +108,7 @@ TEST_CASE("a recorded working set comes back in its order, without faults", "[si
     REQUIRE(runs);
     CHECK(runs->size() >= job.size() / 2);
     leave();
-    REQUIRE(machine.backend->prefetch(*runs));
+    REQUIRE(machine.backend->prefetch(*runs, {.origin = Origin::record}));
     CHECK(eventually([&] {
         return std::all_of(job.begin(), job.end(), [&](std::uint32_t page) {
             return machine.memory->guest_present(PageIndex{page});
@@ -144,7 +144,7 @@ TEST_CASE("a region that can't be read ahead is read by its faults", "[sim]") {
     machine.write_all();
     for (std::uint32_t page = 1000; page < 4000; page += 300) // at home, on the only tier
         machine.disks[0]->fail_reads_at(bytes_of(page), EIO, 1);
-    CHECK(walk_until(machine, [](const Counters &c) { return c.readahead_used > kRegionPages; }));
+    CHECK(walk_until(machine, [](const Counters &c) { return c.readahead_used() > kRegionPages; }));
     CHECK(machine.backend->report().tiers[0].read_errors > 0);
     CHECK(machine.count_bad() == 0);
 }
@@ -334,8 +334,8 @@ TEST_CASE("a prefetch brings pages in and never passes the limit", "[sim]") {
     machine.set_guest_limit(160);
     CHECK(eventually([&] { return machine.memory->dram_pages() <= 160; }));
     machine.set_guest_limit(700);
-    REQUIRE(machine.backend->prefetch({PageIndex{0}, 256}, true));
-    CHECK(eventually([&] { return machine.backend->report().counters.prefetch_pages > 64; }));
+    REQUIRE(machine.prefetch({PageIndex{0}, 256}, {}));
+    CHECK(eventually([&] { return machine.prefetched(Origin::request) > 64; }));
     CHECK(machine.memory->dram_pages() <= 700);
     CHECK(machine.count_bad() == 0);
 }

@@ -103,14 +103,16 @@ void operator_thread(Machine &machine, std::uint32_t pages, std::uint64_t seed,
             BackendConfig config = machine.backend->config();
             config.policy = static_cast<PolicyKind>(random() % 3);
             config.prefetch = random() % 4 != 0;
+            config.learn = random() % 2 == 0;
             TIDEMARK_CHECK(machine.backend->configure(config));
             break;
         }
         case 2:
         case 3:
-            machine.backend->prefetch(
-                {PageIndex{static_cast<std::uint32_t>(random() % (pages - 64))}, 64},
-                random() % 2 == 0);
+            machine.prefetch({PageIndex{static_cast<std::uint32_t>(random() % (pages - 64))}, 64},
+                             {.to_dram = random() % 2 == 0,
+                              .origin = random() % 2 == 0 ? Origin::request : Origin::phases,
+                              .confidence = random() % 2 == 0 ? 1.0F : 0.5F});
             break;
         default:
             std::this_thread::sleep_for(
@@ -193,7 +195,8 @@ void run_large(std::uint64_t seed) {
     setup.nvme_pages = random() % 3 == 0 ? setup.pages / 128 * 64 : setup.pages / 64 * 64 + 64;
     setup.qlc_pages = 32768;
     const Counters counters = run(setup, random, true);
-    CHECK(counters.readahead_pages > kRegionPages); // otherwise this is the small block over again
+    CHECK(counters.prefetch.readahead(counters.prefetch.issued) >
+          kRegionPages); // otherwise this is the small block over again
 }
 
 std::uint64_t from_environment(const char *name, std::uint64_t otherwise) {

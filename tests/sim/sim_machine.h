@@ -28,6 +28,7 @@ struct Setup {
     PolicyKind policy = PolicyKind::lru;
     std::uint32_t nvme_pages = 1024; // 0 = no such tier
     std::uint32_t qlc_pages = 3072;
+    std::uint64_t nvme_budget = 0; // bytes a day
     std::uint64_t seed = 1;
 };
 
@@ -43,8 +44,9 @@ class Machine {
             if (pages != 0) {
                 disks.push_back(
                     std::make_shared<FakeDiskState>(bytes_of(pages), setup.seed + disks.size()));
-                tiers.push_back(std::make_unique<Tier>(tier_class, make_fake_disk(disks.back()),
-                                                       bytes_of(pages)));
+                tiers.push_back(std::make_unique<Tier>(
+                    tier_class, make_fake_disk(disks.back()), bytes_of(pages),
+                    tier_class == TierClass::nvme ? setup.nvme_budget : 0));
             }
         BackendConfig config;
         config.dram_limit = bytes_of(setup.guest_limit + fixed_pages_);
@@ -103,6 +105,12 @@ class Machine {
         return bad;
     }
 
+    bool prefetch(PageRun run, const PrefetchTerms &terms) {
+        return backend->prefetch({&run, 1}, terms).has_value();
+    }
+    std::uint64_t prefetched(Origin origin) {
+        return backend->report().counters.prefetch.issued[static_cast<std::size_t>(origin)];
+    }
     std::uint64_t pages_in(PageState state) {
         return backend->report().pages[static_cast<std::size_t>(state)];
     }

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Proactive reclaim (reclaim.h), by the evictor while it has nothing more urgent to do.
+#include "engine/backend.h"
+
+#include <algorithm>
+
+namespace tidemark {
+
+namespace {
+constexpr double kTick = 0.2;    // seconds
+constexpr double kShortOver = 2; // since something had to leave: DRAM is not short any more
+} // namespace
+
+// One tick; between ticks nothing.
+void Backend::reclaim_cold() {
+    const double now = since_start();
+    if (now - reclaim_tick_ < kTick)
+        return;
+    reclaim_tick_ = now;
+    const double io_pressure = listener_.io_pressure ? listener_.io_pressure() : 0;
+    std::uint32_t looks = 0;
+    {
+        MutexLock lock(mutex_);
+        reclaim_.configure(config_.reclaim_slowdown, config_.cold_age);
+        if (!armed_ || !reclaim_.on())
+            return;
+        reclaim_.look({.now = now,
+                       .waited = static_cast<double>(refault_wait_ns_.load()) * 1e-9,
+                       .io_pressure = io_pressure,
+                       .short_of_dram = now - evicted_at_ < kShortOver});
+        looks = reclaim_.due((pages_ + kRegionPages - 1) / kRegionPages);
+    }
+    for (std::uint32_t i = 0; i < looks && !reclaim_interrupted(); ++i)
+        probe_next_region();
+    // Zero and unchanged pages cost no write, but which those are shows only when they are looked at.
+    if (reclaim_.may_write() && any_tier_within_budget())
+        clean_cold();
+}
+
+bool Backend::any_tier_within_budget() {
+    return std::any_of(tier_order_.begin(), tier_order_.end(), [this](std::size_t tier) {
+        return tier_usable(tier) && tiers_[tier]->within_budget(today());
+    });
+}
+
+void Backend::clean_cold() {
+    while (!reclaim_interrupted()) {
+        {
+            MutexLock lock(mutex_);
+            if (oldest_staged_age() < half_cold_age())
+                break;
+        }
+        clean_some(half_cold_age());
+        drop_stale_shadows();
+    }
+    while (!writes_.empty())
+        finish_writes(true);
+    drop_stale_shadows();
+}
+
+// The guest needs DRAM, or nothing at all any more.
+bool Backend::reclaim_interrupted() {
+    MutexLock lock(mutex_);
+    return stopping_ || reserve_short_ || !parked_.empty();
+}
+
+// In the stamps' unit; at least one, so that a page has been there for some time.
+std::uint16_t Backend::half_cold_age() const {
+    return static_cast<std::uint16_t>(
+        std::max(1.0, reclaim_.half_age() / static_cast<double>(kStampUnit.count())));
+}
+
+std::uint16_t Backend::oldest_staged_age() {
+    while (!staged_queue_.empty() && table_[staged_queue_.front()].state != PageState::staged)
+        staged_queue_.pop_front();
+    return staged_queue_.empty() ? 0 : age_of(table_[staged_queue_.front()]);
+}
+
+// Puts what has not changed place for half a cold age on probation: a huge page only as a whole, for a part of
+// it would cost the guest the huge page.
+void Backend::probe_next_region() {
+    std::vector<PageRun> runs;
+    {
+        MutexLock lock(mutex_);
+        if (staging_)
+            return;
+        const PageRun region = table_.region_run(cold_hand_);
+        cold_hand_ = region.end().value < pages_ ? region.end() : PageIndex{0};
+        const RegionEntry &entry = table_.region_of(region.first);
+        if (entry.resident == 0)
+            return;
+        const std::uint16_t wanted = half_cold_age();
+        std::uint32_t cold = 0;
+        for (PageIndex page = region.first; page < region.end(); page = page.next()) {
+            if (!cold_resident(page, wanted))
+                continue;
+            ++cold;
+            if (!runs.empty() && runs.back().end() == page)
+                ++runs.back().count;
+            else
+                runs.push_back({page, 1});
+        }
+        if (cold == kRegionPages && !entry.shadow_huge)
+            take_region(region);
+        else if (entry.huge && entry.resident == kRegionPages)
+            return;
+        else
+            for (const PageRun run : runs)
+                for (PageIndex page = run.first; page < run.end(); page = page.next())
+                    leave_resident(page, PageState::staging);
+        staging_ = true;
+    }
+    move_out_all(runs);
+    MutexLock lock(mutex_);
+    staging_ = false;
+}
+
+bool Backend::cold_resident(PageIndex page, std::uint16_t wanted) {
+    const PageEntry &entry = table_[page];
+    return entry.state == PageState::resident && !entry.shadow_in_use() && age_of(entry) >= wanted;
+}
+
+} // namespace tidemark

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What a backend tells those who learn from it: the log of accesses, and where pages are now.
+#include "engine/backend.h"
+
+namespace tidemark {
+
+void Backend::log_access(PageRun run, AccessKind kind, Origin origin, bool write) {
+    if (!log_)
+        return;
+    log_->note({run.first, run.count, kind, origin, write,
+                static_cast<std::uint32_t>(since_start() * 1000)});
+    if (log_->half_full())
+        learn_work_.notify_one();
+}
+
+// The page is about to leave DRAM.
+void Backend::log_leaving(PageIndex page) {
+    const PageEntry &entry = table_[page];
+    const bool unused = entry.origin != Origin::guest && entry.has(page_flags::watched);
+    if (unused)
+        ++counters_.prefetch.wasted[static_cast<std::size_t>(entry.origin)];
+    log_access({page, 1}, unused ? AccessKind::wasted : AccessKind::left, entry.origin, false);
+}
+
+std::uint64_t &Backend::issued(Origin origin) {
+    return counters_.prefetch.issued[static_cast<std::size_t>(origin)];
+}
+
+bool Backend::follows(Origin origin) const {
+    return config_.prefetch && (config_.predictors & bit(origin)) != 0;
+}
+
+std::uint64_t Backend::take_accesses(std::vector<Access> &accesses,
+                                     std::chrono::milliseconds patience) {
+    MutexLock lock(mutex_);
+    if (!stopping_ && !(log_ && log_->half_full()))
+        learn_work_.wait_for(mutex_, patience);
+    accesses.clear();
+    return log_ ? log_->take(accesses) : 0;
+}
+
+void Backend::wake_learner() {
+    MutexLock lock(mutex_);
+    learn_work_.notify_all();
+}
+
+void Backend::resident_by_region(std::vector<std::uint16_t> &resident) {
+    MutexLock lock(mutex_);
+    resident.clear();
+    for (std::uint32_t page = 0; page < pages_; page += kRegionPages)
+        resident.push_back(table_.region_of(PageIndex{page}).resident);
+}
+
+} // namespace tidemark

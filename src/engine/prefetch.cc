@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The mover serves the prefetch queue: behind the guest's own reads, and only what pays.
+//
+//    next order -> stored pages of it, in transit -> one read after the other in few requests
+//               -> mapped, or put on probation in S (is_watched()), where their use will be seen
+//
+// What pays: a demand read is 1. Reading a page along with others is kReadCost, and if DRAM is full, the page
+// that has to leave for it is worth what the last ones on probation were: the share that was used after all.
+#include "engine/backend.h"
+
+#include <algorithm>
+
+namespace tidemark {
+
+namespace {
+constexpr float kReadCost = 0.1F;        // of a demand read; measured 4 to 15 us against 60
+constexpr std::uint32_t kWhileBusy = 64; // pages at a time while demand reads are under way
+constexpr std::uint64_t kProbationLeast =
+    512; // pages that make a new figure of what probation was worth
+} // namespace
+
+// True if there may be more to do at once.
+bool Backend::serve_prefetch(Loader &loader) {
+    PrefetchTerms terms;
+    {
+        MutexLock lock(mutex_);
+        counters_.prefetch_declined += prefetch_queue_.take_dropped();
+        PrefetchQueue::Order *const order = prefetch_queue_.next(Clock::now());
+        if (order == nullptr)
+            return false;
+        terms = order->terms;
+        loader.items.clear();
+        if (!prefetch_pays(*order)) {
+            prefetch_queue_.drop(*order);
+            return true;
+        }
+        if (!take_prefetch(*order, loader) && loader.items.empty()) {
+            prefetch_waits_ = true; // for DRAM: the evictor is at work
+            mover_work_.wait_for(mutex_, std::chrono::milliseconds(5));
+            prefetch_waits_ = false;
+            return true;
+        }
+    }
+    if (loader.items.empty())
+        return true;
+    if (terms.to_dram)
+        bring_in(loader, terms);
+    else
+        relocate(loader, tier_of_class(TierClass::nvme));
+    return true;
+}
+
+bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
+    if (!order.terms.to_dram)
+        return true;
+    // One order is not to turn all of DRAM over.
+    if (order.brought > limit_pages_ / 4 * 3)
+        return false;
+    const std::uint64_t used = counters_.faults_staged - probation_seen_.used;
+    const std::uint64_t left = counters_.evicted_pages - probation_seen_.left;
+    if (used + left >= kProbationLeast) {
+        probation_worth_ = static_cast<float>(used) / static_cast<float>(used + left);
+        probation_seen_ = {counters_.faults_staged, counters_.evicted_pages};
+    }
+    const bool full = free_pages() < reserve_high_ * 2;
+    return order.terms.confidence > kReadCost + (full ? probation_worth_ : 0);
+}
+
+// Stored pages from the front of the order, until the loader is full. False: DRAM is.
+bool Backend::take_prefetch(PrefetchQueue::Order &order, Loader &loader) {
+    const std::size_t nvme = tier_of_class(TierClass::nvme);
+    const PrefetchTerms terms = order.terms;
+    const std::size_t most = demands_pending_ != 0 ? kWhileBusy : Loader::kPages;
+    const std::uint64_t ticket = order.ticket;
+    PrefetchQueue::Order *now = &order;
+    while (loader.items.size() < most) {
+        const PageIndex page = now->runs.front().first;
+        const PageEntry &entry = table_[page];
+        const bool higher =
+            nvme < tiers_.size() && tiers_[entry.tier()]->tier_class() == TierClass::qlc;
+        if (entry.state == PageState::stored && (terms.to_dram || higher)) {
+            if (terms.to_dram && !charge(1, true))
+                return false;
+            ++now->brought;
+            add_load(page, loader, terms.to_dram ? terms.origin : Origin::guest);
+            ++(terms.to_dram ? issued(terms.origin) : counters_.promoted_pages);
+        }
+        prefetch_queue_.served(*now);
+        now = prefetch_queue_.next(Clock::time_point::min());
+        if (now == nullptr || now->ticket != ticket)
+            break;
+    }
+    return true;
+}
+
+// Reads loader.items; what comes back good is mapped, or waits in S to be seen used.
+void Backend::bring_in(Loader &loader, const PrefetchTerms &terms) {
+    loader.read(false, [&](std::size_t first, std::size_t count) {
+        for (std::size_t i = first; i < first + count;) {
+            const auto watched = [&](std::size_t k) {
+                return is_watched(loader.items[k].page, terms);
+            };
+            std::size_t end = i + 1;
+            while (end < first + count && watched(end) == watched(i))
+                ++end;
+            if (!watched(i) || !stage_loaded(loader, i, end - i))
+                land(loader, i, end - i, nullptr, EnterReason::unasked);
+            i = end;
+        }
+    });
+}
+
+// Copies the pages to S instead of R. False, and nothing done, if S has other use there.
+bool Backend::stage_loaded(Loader &loader, std::size_t first, std::size_t count) {
+    {
+        MutexLock lock(mutex_);
+        for (std::size_t i = first; i < first + count; ++i) {
+            const PageIndex page = loader.items[i].page;
+            if (loader.items[i].error != 0 || table_[page].has(page_flags::wanted) ||
+                table_[page].shadow_in_use() || table_.region_of(page).shadow_huge)
+                return false;
+        }
+        // Until they are there, nobody else may think the places in S free.
+        for (std::size_t i = first; i < first + count; ++i)
+            table_[loader.items[i].page].set(page_flags::shadow_reading);
+    }
+    std::size_t copied = 0;
+    for (; copied < count; ++copied) {
+        const std::size_t i = first + copied;
+        if (memory_->copy_shadow({loader.items[i].page, 1}, loader.page_bytes(i)).done == 0)
+            break;
+    }
+    {
+        MutexLock lock(mutex_);
+        const std::uint16_t now = coarse_now();
+        for (std::size_t i = first; i < first + count; ++i) {
+            const PageIndex page = loader.items[i].page;
+            table_[page].clear(page_flags::shadow_reading);
+            if (i >= first + copied)
+                continue;
+            table_[page].set(page_flags::watched);
+            finish(page, PageState::staged, now);
+            staged_queue_.push_back(page);
+            if (recorder_)
+                recorder_->note(page);
+        }
+    }
+    if (copied < count)
+        land(loader, first + copied, count - copied, nullptr, EnterReason::unasked);
+    return true;
+}
+
+} // namespace tidemark

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Work on pages in transit: what a thread of the backend carries from one hold of the lock to the next.
+#pragma once
+
+#include "engine/arrival.h"
+#include "engine/loader.h"
+#include "store/tier.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace tidemark {
+
+using Clock = std::chrono::steady_clock;
+
+struct Fault {
+    PageIndex page;
+    std::int32_t thread_id = 0;
+    Clock::time_point since;
+    bool write = false;
+    std::uint32_t need = 1; // pages of free DRAM it waits for, if parked
+};
+
+// How a fault is to be served.
+enum class Step : std::uint8_t {
+    none,        // nothing to do: parked, left to whoever ends a transit, or held
+    refill,      // zeros, unless the page is there after all
+    zero_fill,   // zeros for one page or a few
+    region_fill, // a huge page of zeros
+    from_shadow, // a copy of S
+    region_back, // S's huge page, moved
+    load,        // a read
+    land,        // what was read ahead
+    poison       // a memory error
+};
+
+struct Plan {
+    Step step = Step::none;
+    PageRun run;
+    Arrival *arrival = nullptr;
+    PageRun spare = {};
+};
+
+struct Demand { // a fault whose page is being read
+    Fault fault;
+    std::unique_ptr<Loader> loader;
+    std::size_t pending = 0; // requests not finished; 0: free
+};
+
+struct Held { // a page that can't be read back, and who waits for it
+    PageIndex page;
+    int error;
+    std::vector<std::int32_t> threads;
+};
+
+struct WriteItem {
+    PageIndex page;
+    std::uint64_t stored_checksum = 0; // of the copy in a slot, 0 if there is none
+    std::uint64_t checksum = 0;        // of the bytes now
+    Slot own_slot;                     // that copy's
+    Slot slot;                         // of the bytes now
+    std::uint8_t tier = 0;             // of own_slot, then of slot
+    enum class Outcome : std::uint8_t { failed, zero, clean, written } outcome = Outcome::failed;
+    bool owns_slot_in(std::size_t index) const { return own_slot.valid() && tier == index; }
+};
+
+struct WritePiece { // items [first, first + count) go to run
+    SlotRun run;
+    std::size_t first = 0, count = 0;
+    bool in_place = false; // over their own slots
+};
+
+struct WriteBatch {
+    std::size_t tier = 0;
+    std::vector<WriteItem> items;
+    std::vector<WritePiece> pieces;
+    std::vector<IoRequest> requests; // one a piece
+    std::size_t pending = 0;         // not finished
+};
+
+} // namespace tidemark

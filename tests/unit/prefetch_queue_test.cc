@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/access_log.h"
+#include "engine/prefetch_queue.h"
+#include "engine/reclaim.h"
+#include "sys/host_pressure.h"
+
+#include <array>
+#include <catch2/catch_test_macros.hpp>
+
+namespace tidemark {
+namespace {
+
+using Time = PrefetchTerms::Time;
+
+PrefetchTerms with_confidence(float confidence) {
+    PrefetchTerms terms;
+    terms.confidence = confidence;
+    return terms;
+}
+
+std::optional<std::uint64_t> push(PrefetchQueue &queue, std::uint32_t first, std::uint32_t count,
+                                  const PrefetchTerms &terms = {}) {
+    const PageRun run{PageIndex{first}, count};
+    return queue.push({&run, 1}, terms);
+}
+
+// Serves all there is; the pages in their order.
+std::vector<std::uint32_t> drain(PrefetchQueue &queue) {
+    std::vector<std::uint32_t> pages;
+    while (PrefetchQueue::Order *order = queue.next(Time{})) {
+        pages.push_back(order->runs.front().first.value);
+        queue.served(*order);
+    }
+    return pages;
+}
+
+TEST_CASE("the most confident order comes first, and of equals the oldest") {
+    PrefetchQueue queue(100);
+    REQUIRE(push(queue, 10, 2, with_confidence(0.5F)));
+    REQUIRE(push(queue, 20, 2, with_confidence(0.9F)));
+    REQUIRE(push(queue, 30, 1, with_confidence(0.9F)));
+    CHECK(queue.pages() == 5);
+    CHECK(drain(queue) == std::vector<std::uint32_t>{20, 21, 30, 10, 11});
+    CHECK(queue.empty());
+    CHECK(queue.bytes() == 0);
+}
+
+TEST_CASE("a page is queued once") {
+    PrefetchQueue queue(100);
+    REQUIRE(push(queue, 10, 10));
+    REQUIRE(push(queue, 5, 10));
+    CHECK(queue.pages() == 15);
+    REQUIRE(push(queue, 6, 4));
+    CHECK(queue.pages() == 15);
+    CHECK(drain(queue).size() == 15);
+    REQUIRE(push(queue, 5, 10));
+    CHECK(queue.pages() == 10);
+}
+
+TEST_CASE("what comes too late is dropped and counted; what is cancelled is not") {
+    PrefetchQueue queue(100);
+    PrefetchTerms soon;
+    soon.until = Time{} + std::chrono::seconds(5);
+    REQUIRE(push(queue, 0, 10, soon));
+    const auto other = push(queue, 50, 10);
+    REQUIRE(other);
+    const PrefetchQueue::Order *order = queue.next(Time{} + std::chrono::seconds(6));
+    REQUIRE(order != nullptr);
+    CHECK(order->runs.front().first == PageIndex{50});
+    CHECK(queue.take_dropped() == 10);
+    CHECK(queue.take_dropped() == 0);
+    CHECK(queue.cancel(*other + 1) == 0);
+    CHECK(queue.cancel(*other) == 10);
+    CHECK(queue.empty());
+    CHECK(queue.take_dropped() == 0);
+    REQUIRE(push(queue, 1, 3));
+    REQUIRE(push(queue, 7, 3));
+    CHECK(queue.cancel(0) == 6);
+}
+
+TEST_CASE("too much is refused as a whole") {
+    const auto most = static_cast<std::uint32_t>(PrefetchQueue::kPagesMost);
+    PrefetchQueue queue(most + 10);
+    const std::array<PageRun, 2> runs{PageRun{PageIndex{0}, most - 1}, PageRun{PageIndex{most}, 2}};
+    CHECK_FALSE(queue.push(runs, {}));
+    CHECK(queue.pages() == 0);
+    CHECK(push(queue, 0, most));
+    CHECK_FALSE(push(queue, most, 1));
+}
+
+TEST_CASE("what is unsure is watched, and a sample of what predictors are sure of") {
+    PrefetchTerms sure;
+    CHECK_FALSE(is_watched(PageIndex{5}, sure));
+    sure.origin = Origin::phases;
+    std::uint32_t watched = 0;
+    for (std::uint32_t page = 0; page < 65536; ++page)
+        watched += is_watched(PageIndex{page}, sure) ? 1u : 0u;
+    CHECK(watched > 65536 / 16 * 9 / 10);
+    CHECK(watched < 65536 / 16 * 11 / 10);
+    CHECK(is_watched(PageIndex{5}, with_confidence(0.5F)));
+}
+
+TEST_CASE("the log joins neighbours, and loses what does not fit") {
+    AccessLog log(0);
+    Access access{PageIndex{7}, 1, AccessKind::stored, Origin::guest, false, 10};
+    log.note(access);
+    access.first = PageIndex{8};
+    log.note(access);
+    access.first = PageIndex{9};
+    access.write = true;
+    log.note(access);
+    std::vector<Access> out;
+    CHECK(log.take(out) == 0);
+    REQUIRE(out.size() == 2);
+    CHECK(out[0].count == 2);
+    CHECK_FALSE(log.half_full());
+    for (std::uint32_t page = 0; page < 3000; page += 2)
+        log.note({PageIndex{page}, 1, AccessKind::stored, Origin::guest, false, 10});
+    CHECK(log.half_full());
+    const std::uint64_t lost = log.take(out);
+    CHECK(lost == 1500 - out.size());
+    CHECK(lost > 0);
+    CHECK(log.take(out) == 0);
+    CHECK(out.empty());
+}
+
+Reclaim::Sight at(double now, double waited) {
+    return {.now = now, .waited = waited, .io_pressure = 0, .short_of_dram = false};
+}
+
+TEST_CASE("every region is looked at several times in a cold age") {
+    Reclaim reclaim;
+    reclaim.configure(20, 120);
+    CHECK_FALSE(reclaim.may_probe()); // nothing is known yet
+    std::uint32_t looks = 0;
+    for (int tick = 0; tick <= 600; ++tick) {
+        reclaim.look(at(0.2 * tick, 0));
+        looks += reclaim.due(512);
+    }
+    CHECK(looks > 512 * 7);
+    CHECK(looks <= 512 * 8);
+}
+
+TEST_CASE("a guest that loses too much time is left alone, longer each time") {
+    Reclaim reclaim;
+    reclaim.configure(20, 120);
+    double now = 0, waited = 0;
+    const auto run = [&](double seconds, double lost_share) {
+        double probing = 0;
+        for (double end = now + seconds; now < end; now += 0.2, waited += 0.2 * lost_share) {
+            reclaim.look(at(now, waited));
+            probing += reclaim.may_probe() ? 0.2 : 0;
+        }
+        return probing / seconds;
+    };
+    CHECK(run(20, 0.001) > 0.95);
+    CHECK(run(200, 0.2) < 0.2);
+    run(300, 0);
+    CHECK(run(20, 0.001) > 0.95);
+}
+
+TEST_CASE("pressure and busy disks stop it, each in its way") {
+    Reclaim reclaim;
+    reclaim.configure(20, 120);
+    reclaim.look({.now = 1, .waited = 0, .io_pressure = 0.5, .short_of_dram = false});
+    CHECK(reclaim.may_probe());
+    CHECK_FALSE(reclaim.may_write());
+    reclaim.look({.now = 2, .waited = 0, .io_pressure = 0, .short_of_dram = true});
+    CHECK_FALSE(reclaim.may_probe());
+    reclaim.configure(0, 120);
+    reclaim.look(at(3, 0));
+    CHECK_FALSE(reclaim.may_write());
+}
+
+TEST_CASE("pressure stall information is read as the kernel writes it") {
+    CHECK(some_avg10("some avg10=12.50 avg60=0.16 avg300=0.06 total=54290\nfull avg10=0.00") ==
+          0.125);
+    CHECK(some_avg10("") == 0);
+    CHECK(host_io_pressure() >= 0);
+}
+
+} // namespace
+} // namespace tidemark
