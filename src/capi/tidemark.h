@@ -212,6 +212,62 @@ struct tidemark_stats {
     struct tidemark_tier_stats tiers[TIDEMARK_MAX_TIERS];
 };
 
+enum tidemark_workload {
+    TIDEMARK_WORKLOAD_UNKNOWN = 0,
+    TIDEMARK_WORKLOAD_DATABASE = 1, /* a skewed working set, written */
+    TIDEMARK_WORKLOAD_WEB = 2,      /* a skewed working set, mostly read */
+    TIDEMARK_WORKLOAD_BATCH = 3,    /* passes in order */
+    TIDEMARK_WORKLOAD_IDLE = 4,
+};
+
+#define TIDEMARK_HEAT_CELLS 64u
+
+/* How a guest uses its memory, as far as it shows: resident pages raise no faults. src/profile/README.md says how
+ * each figure comes about. Shares are 0 .. 1, rates per second, decayed over some minutes. */
+struct tidemark_profile {
+    size_t size;
+    double seconds; /* that this is about, since attach */
+    bool watching;  /* false: the block is not armed, nothing is seen */
+    uint64_t lost_accesses;
+    struct tidemark_working_set {
+        uint32_t window; /* seconds */
+        uint64_t least;  /* bytes surely used in it */
+        uint64_t estimate;
+    } working_set[3];
+    struct tidemark_cold_set {
+        uint32_t age;   /* seconds without a use */
+        uint64_t bytes; /* of DRAM */
+    } cold[3];
+    double used_pages_per_second, written_pages_per_second;
+    double write_share; /* of faults */
+    double locality;    /* of uses: near one of the last */
+    double in_order;    /* of uses: where a walk led */
+    double waits_per_second, refaults_per_second;
+    struct tidemark_more_dram { /* what more DRAM would have saved */
+        uint64_t bytes;
+        double saved_waits, saved_refaults; /* share of them */
+    } more_dram[7];
+    uint32_t phase, phases; /* the present one, from 1; how many different ones */
+    uint64_t phase_changes;
+    double phase_seconds; /* since the last change */
+    enum tidemark_workload workload;
+    double workload_confidence;
+    bool workload_labelled; /* told by tidemark_backend_set_workload() */
+    uint32_t heat_cells;    /* equal pieces of the block, from its start, the last may be shorter */
+    uint64_t heat_cell_bytes;
+    float heat[TIDEMARK_HEAT_CELLS]; /* pages seen used, decayed */
+    /* Forecasts, by tidemark_origin: pages a second each may have brought in now (0: silent), and how its
+     * expectations fared whether or not they were acted on. */
+    struct tidemark_forecaster {
+        bool on;
+        double granted;                        /* pages a second */
+        uint64_t expected, used, late, wasted; /* pages */
+    } forecasters[TIDEMARK_ORIGINS];
+    uint64_t learner_bytes;     /* of memory for all of this */
+    double learner_cpu_seconds; /* spent on it */
+    double reclaim_slowdown;    /* share of time lost to pages that had left, of late */
+};
+
 #if defined(__GNUC__)
 #pragma GCC visibility push(default)
 #endif
@@ -270,6 +326,20 @@ int tidemark_backend_record_save(tidemark_backend *backend, const char *path, ui
  * -EINVAL if the file is damaged, of another version, or of a block of another size. */
 int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_t *pages, char *msg,
                             size_t msg_size) TIDEMARK_NOEXCEPT;
+
+/* -ENODATA while nothing is learnt (config.learn off, or before attach). */
+int tidemark_backend_profile(tidemark_backend *backend,
+                             struct tidemark_profile *profile) TIDEMARK_NOEXCEPT;
+/* Says what the guest does, whatever its profile looks like; UNKNOWN takes that back. */
+int tidemark_backend_set_workload(tidemark_backend *backend,
+                                  enum tidemark_workload workload) TIDEMARK_NOEXCEPT;
+/* What the predictors have learnt, to and from a file (checksummed, versioned; replaced as a whole). Blocks must
+ * be of one size. -EINVAL with a sentence if the file is damaged or of another version or size: then nothing
+ * changes. -ENODATA while nothing is learnt. */
+int tidemark_backend_learned_save(tidemark_backend *backend, const char *path, char *msg,
+                                  size_t msg_size) TIDEMARK_NOEXCEPT;
+int tidemark_backend_learned_load(tidemark_backend *backend, const char *path, char *msg,
+                                  size_t msg_size) TIDEMARK_NOEXCEPT;
 
 /* The range's content is given up (balloon, free page reporting, virtio-mem): DRAM and tier copies
  * are dropped, the next read gives zeros. Returns when done. -ENOTCONN before attach. */
