@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The thread that learns from one backend, and has done for it what it has learnt.
+//
+//    Backend::take_accesses() --> Profiler --> Window, every 250 ms --> Tournament of the predictors
+//                                                                           |
+//                                       Backend::prefetch() <---- orders ---'
+//
+// It is never on the path of a fault: a slow learner loses accesses, and the guest nothing.
+#pragma once
+
+#include "base/mutex.h"
+#include "engine/backend.h"
+#include "predict/tournament.h"
+#include "profile/profiler.h"
+#include "sys/thread.h"
+
+#include <optional>
+#include <vector>
+
+namespace tidemark {
+
+class Learner {
+  public:
+    // The backend is attached already, and lives longer.
+    explicit Learner(Backend &backend);
+    ~Learner();
+
+    struct Report {
+        ProfileReport profile;
+        std::array<Standing, kOrigins>
+            standings{}; // by Origin; those without a predictor are empty
+        std::uint64_t bytes = 0;
+        double cpu_seconds = 0;
+    };
+    // nullopt while the backend is not to be learnt from.
+    std::optional<Report> report();
+    void set_label(std::optional<WorkloadClass> label);
+    // What the predictors know, for a file.
+    std::vector<std::byte> save();
+    // Fails with a sentence, and leaves everything as it was, if the bytes are not what save() gave for a block of
+    // this size.
+    Result<void> restore(std::span<const std::byte> bytes);
+
+  private:
+    void main();
+    // Takes in what there is; true once a window is over.
+    bool gather();
+    void close_window();
+    std::vector<PrefetchOrder> learn(const BackendConfig &config);
+
+    Backend &backend_;
+    // The thread's own.
+    std::vector<Access> taken_, window_;
+    std::vector<std::uint16_t> resident_, staged_;
+    std::uint64_t lost_ = 0;
+    double window_began_ = 0;
+
+    Mutex mutex_;
+    bool stopping_ TIDEMARK_GUARDED_BY(mutex_) = false;
+    bool on_ TIDEMARK_GUARDED_BY(mutex_) = false;
+    double cpu_seconds_ TIDEMARK_GUARDED_BY(mutex_) = 0;
+    Profiler profiler_ TIDEMARK_GUARDED_BY(mutex_);
+    Tournament tournament_ TIDEMARK_GUARDED_BY(mutex_);
+    Thread thread_; // last member: joined first
+};
+
+} // namespace tidemark

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// How good a predictor's word is: of the pages it named, which share was used, and in time. Old pages count for
+// less and less.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+namespace tidemark {
+
+class Score {
+  public:
+    void add(double used, double not_used) {
+        used_ += used;
+        not_used_ += not_used;
+        if (const double all = used_ + not_used_; all > kMemory) {
+            used_ *= kMemory / all;
+            not_used_ *= kMemory / all;
+        }
+    }
+    double pages() const { return used_ + not_used_; }
+    double used() const { return used_; }
+    // The share that is surely reached, if `open` more pages turn out unused: Wilson's lower bound at 95 %
+    // (Wilson 1927). Pages come in company, so kTogether of them count as one trial.
+    double surely(double open) const {
+        const double n = (pages() + open) / kTogether;
+        if (n <= 0)
+            return 0;
+        const double p = used_ / (pages() + open), z = 1.645;
+        const double root = z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+        return std::max(0.0, (p + z * z / (2 * n) - root) / (1 + z * z / n));
+    }
+
+  private:
+    static constexpr double kMemory = 8192, kTogether = 16;
+    double used_ = 0, not_used_ = 0;
+};
+
+} // namespace tidemark
