@@ -256,12 +256,13 @@ struct tidemark_profile {
     uint32_t heat_cells;    /* equal pieces of the block, from its start, the last may be shorter */
     uint64_t heat_cell_bytes;
     float heat[TIDEMARK_HEAT_CELLS]; /* pages seen used, decayed */
-    /* Forecasts, by tidemark_origin: pages a second each may have brought in now (0: silent), and how its
-     * expectations fared whether or not they were acted on. */
+    /* Forecasts, by tidemark_origin, and how they fared whether or not they were acted on. All 0 for an origin
+     * that forecasts nothing. */
     struct tidemark_forecaster {
-        bool on;
-        double granted;                        /* pages a second */
-        uint64_t expected, used, late, wasted; /* pages */
+        bool on, earning; /* earning: it may have pages brought in; else only few, to try */
+        uint64_t expected, ordered;  /* pages */
+        uint64_t used, late, wasted; /* pages, of those that could be judged */
+        double surely;               /* the share that is surely used in time */
     } forecasters[TIDEMARK_ORIGINS];
     uint64_t learner_bytes;     /* of memory for all of this */
     double learner_cpu_seconds; /* spent on it */
