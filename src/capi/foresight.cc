@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The part of the C interface that is about the future: orders to prefetch, recorded working sets.
+// The part of the C interface that is about the future: orders to prefetch, recorded working sets, the profile
+// and what is learnt from it.
 #include "capi/tidemark.h"
 
 #include "capi/handles.h"
+#include "capi/stats.h"
 #include "predict/working_set.h"
 #include "sys/whole_file.h"
 
@@ -12,6 +14,8 @@
 namespace {
 
 using namespace tidemark;
+
+constexpr std::size_t kLearnedMost = 256u << 20; // bytes of a file
 
 Result<PrefetchTerms> terms_of(const tidemark_prefetch_terms &given) {
     if (given.target != TIDEMARK_TIER_DRAM && given.target != TIDEMARK_TIER_NVME)
@@ -117,6 +121,60 @@ int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_
         PrefetchTerms terms;
         terms.origin = Origin::record;
         return order(*backend, set->runs, terms, nullptr, msg, msg_size);
+    });
+}
+
+int tidemark_backend_profile(tidemark_backend *backend, tidemark_profile *profile) noexcept {
+    return guarded([&]() -> int {
+        if (profile->size != sizeof(*profile))
+            return -EINVAL;
+        const auto known = backend->learner ? backend->learner->report() : std::nullopt;
+        if (!known)
+            return -ENODATA;
+        *profile = {};
+        profile->size = sizeof(*profile);
+        copy_profile(*known, *profile);
+        profile->reclaim_slowdown = backend->backend->glance().reclaim_slowdown;
+        return 0;
+    });
+}
+
+int tidemark_backend_set_workload(tidemark_backend *backend, tidemark_workload workload) noexcept {
+    return guarded([&]() -> int {
+        if (static_cast<std::size_t>(workload) >= kWorkloadClasses)
+            return -EINVAL;
+        if (!backend->learner)
+            return -ENOTCONN;
+        backend->learner->set_label(workload == TIDEMARK_WORKLOAD_UNKNOWN
+                                        ? std::nullopt
+                                        : std::optional(static_cast<WorkloadClass>(workload)));
+        return 0;
+    });
+}
+
+int tidemark_backend_learned_save(tidemark_backend *backend, const char *path, char *msg,
+                                  size_t msg_size) noexcept {
+    return guarded([&]() -> int {
+        if (!backend->learner || !backend->learner->report())
+            return report(msg, msg_size, {ENODATA, "nothing is learnt from this backend"});
+        const auto written = write_whole_file(path, backend->learner->save());
+        return written ? 0 : report(msg, msg_size, written.error());
+    });
+}
+
+int tidemark_backend_learned_load(tidemark_backend *backend, const char *path, char *msg,
+                                  size_t msg_size) noexcept {
+    return guarded([&]() -> int {
+        if (!backend->learner)
+            return -ENOTCONN;
+        const auto bytes = read_whole_file(path, kLearnedMost);
+        if (!bytes)
+            return report(msg, msg_size, bytes.error());
+        const auto restored = backend->learner->restore(*bytes);
+        return restored ? 0
+                        : report(msg, msg_size,
+                                 {restored.error().code,
+                                  std::string(path) + ": " + restored.error().sentence});
     });
 }
 

@@ -6,6 +6,7 @@
 
 #include "capi/tidemark.h"
 #include "engine/backend.h"
+#include "predict/learner.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -25,6 +26,7 @@ struct tidemark_engine {
 struct tidemark_backend {
     tidemark_engine *engine = nullptr;
     std::unique_ptr<tidemark::Backend> backend;
+    std::unique_ptr<tidemark::Learner> learner; // from attach on; goes before the backend
     std::uint64_t block_size = 0;
     bool attached = false;
 };

@@ -71,9 +71,9 @@ Result<void> check_config(const tidemark_config &config, std::uint64_t block_siz
     if (config.cold_age == 0 || config.cold_age > kColdAgeMost)
         return fail(EINVAL, "cold-age is " + std::to_string(config.cold_age) +
                                 " s; it must be between 1 and " + std::to_string(kColdAgeMost));
-    if (config.prefetch_window > kWindowMost)
+    if (config.prefetch_window == 0 || config.prefetch_window > kWindowMost)
         return fail(EINVAL, "prefetch-window is " + std::to_string(config.prefetch_window) +
-                                " s; it must be at most " + std::to_string(kWindowMost));
+                                " s; it must be between 1 and " + std::to_string(kWindowMost));
     if ((config.predictors & ~kAllPredictors) != 0)
         return fail(EINVAL,
                     "predictors names one that there is not; there are streams, successors, "

@@ -8,6 +8,8 @@ namespace tidemark {
 static_assert(kLatencyBuckets == TIDEMARK_LATENCY_BUCKETS);
 static_assert(kWriteSizeBuckets == TIDEMARK_WRITE_SIZE_BUCKETS);
 static_assert(kOrigins == TIDEMARK_ORIGINS);
+static_assert(Profiler::kHeatCells == TIDEMARK_HEAT_CELLS);
+static_assert(static_cast<int>(WorkloadClass::idle) == TIDEMARK_WORKLOAD_IDLE);
 static_assert(static_cast<int>(Origin::network) == TIDEMARK_ORIGIN_NETWORK);
 
 namespace {
@@ -93,6 +95,47 @@ void copy_report(const BackendReport &from, tidemark_stats &to) {
     to.tier_count = static_cast<std::uint32_t>(from.tiers.size());
     for (std::size_t i = 0; i < from.tiers.size(); ++i)
         copy_tier(from.tiers[i], to.tiers[i]);
+}
+
+void copy_profile(const Learner::Report &from, tidemark_profile &to) {
+    const ProfileReport &profile = from.profile;
+    to.seconds = profile.seconds;
+    to.watching = profile.watching;
+    to.lost_accesses = profile.lost_accesses;
+    for (std::size_t i = 0; i < profile.working_set.size(); ++i)
+        to.working_set[i] = {static_cast<std::uint32_t>(profile.working_set[i].seconds),
+                             bytes_of(profile.working_set[i].seen_pages),
+                             bytes_of(profile.working_set[i].estimate_pages),
+                             bytes_of(profile.working_set[i].untested_pages)};
+    for (std::size_t i = 0; i < profile.cold.size(); ++i)
+        to.cold[i] = {static_cast<std::uint32_t>(profile.cold[i].seconds),
+                      bytes_of(profile.cold[i].pages), bytes_of(profile.cold[i].tested_pages)};
+    to.used_pages_per_second = profile.used_pages_per_second;
+    to.written_pages_per_second = profile.written_pages_per_second;
+    to.write_share = profile.write_share;
+    to.locality = profile.locality;
+    to.in_order = profile.in_order;
+    to.waits_per_second = profile.waits_per_second;
+    to.refaults_per_second = profile.refaults_per_second;
+    for (std::size_t i = 0; i < profile.more_dram.size(); ++i)
+        to.more_dram[i] = {bytes_of(profile.more_dram[i].pages), profile.more_dram[i].saved_waits,
+                           profile.more_dram[i].saved_refaults};
+    to.phase = profile.phase;
+    to.phases = profile.phases;
+    to.phase_changes = profile.phase_changes;
+    to.phase_seconds = profile.phase_seconds;
+    to.workload = static_cast<tidemark_workload>(profile.workload.workload);
+    to.workload_confidence = profile.workload.confidence;
+    to.workload_labelled = profile.workload.labelled;
+    to.heat_cells = static_cast<std::uint32_t>(profile.heat.size());
+    to.heat_cell_bytes = bytes_of(std::uint64_t{profile.heat_regions} * kRegionPages);
+    std::copy(profile.heat.begin(), profile.heat.end(), to.heat);
+    for (const Standing &standing : from.standings)
+        to.forecasters[static_cast<std::size_t>(standing.origin)] = {
+            standing.enabled, standing.earning, standing.named,  standing.ordered,
+            standing.used,    standing.late,    standing.wasted, standing.surely};
+    to.learner_bytes = from.bytes;
+    to.learner_cpu_seconds = from.cpu_seconds;
 }
 
 } // namespace tidemark

@@ -5,10 +5,12 @@
 
 #include "capi/tidemark.h"
 #include "engine/config.h"
+#include "predict/learner.h"
 
 namespace tidemark {
 
 tidemark_config to_c(const BackendConfig &config);
 void copy_report(const BackendReport &from, tidemark_stats &to);
+void copy_profile(const Learner::Report &from, tidemark_profile &to);
 
 } // namespace tidemark

@@ -160,6 +160,7 @@ int tidemark_backend_attach(tidemark_backend *backend, void *host, char *msg,
             return report(msg, msg_size, memory.error());
         if (auto attached = backend->backend->attach(std::move(*memory), pages); !attached)
             return report(msg, msg_size, attached.error());
+        backend->learner = std::make_unique<Learner>(*backend->backend);
         backend->attached = true;
         return 0;
     });

@@ -125,7 +125,7 @@ struct tidemark_config {
      * as many again NVMe for QLC; default 120 */
     uint32_t cold_age;
     bool prefetch;            /* by the predictors; default true */
-    uint32_t prefetch_window; /* seconds, 0 .. 3600, that forecasts look ahead; default 10 */
+    uint32_t prefetch_window; /* seconds, 1 .. 3600, that forecasts look ahead; default 10 */
     bool learn;               /* keep a profile, and forecast from it; default true */
     uint32_t predictors;      /* bit per tidemark_origin that may prefetch; the default is
                                * tidemark_default_predictors() */
@@ -230,13 +230,15 @@ struct tidemark_profile {
     bool watching;  /* false: the block is not armed, nothing is seen */
     uint64_t lost_accesses;
     struct tidemark_working_set {
-        uint32_t window; /* seconds */
-        uint64_t least;  /* bytes surely used in it */
-        uint64_t estimate;
+        uint32_t window;   /* seconds */
+        uint64_t seen;     /* bytes seen used in it */
+        uint64_t estimate; /* with what is likely among those that nothing is seen of */
+        uint64_t untested; /* bytes that nothing is known of either way */
     } working_set[3];
     struct tidemark_cold_set {
-        uint32_t age;   /* seconds without a use */
-        uint64_t bytes; /* of DRAM */
+        uint32_t age;    /* seconds without a use seen */
+        uint64_t bytes;  /* of DRAM */
+        uint64_t tested; /* of these: where pages on probation were not used either */
     } cold[3];
     double used_pages_per_second, written_pages_per_second;
     double write_share; /* of faults */

@@ -58,6 +58,7 @@ class Backend {
     Result<void> configure(const BackendConfig &config);
     BackendConfig config();
     BackendReport report();
+    BackendGlance glance();
     // Queues a prefetch of these, in this order; all or nothing. nullopt: too much is queued. The ticket cancels it.
     std::optional<std::uint64_t> prefetch(std::span<const PageRun> runs,
                                           const PrefetchTerms &terms);
@@ -71,7 +72,8 @@ class Backend {
     // Waits until there are many, or for so long.
     std::uint64_t take_accesses(std::vector<Access> &accesses, std::chrono::milliseconds patience);
     void wake_learner();
-    void resident_by_region(std::vector<std::uint16_t> &resident);
+    // Per 2 MiB: pages mapped, and pages on probation.
+    void by_region(std::vector<std::uint16_t> &resident, std::vector<std::uint16_t> &probation);
     double seconds_attached() const { return since_start(); }
     // Forgets the pages: DRAM and tier copies are gone on return, the next read gives zeros.
     void discard(PageRun run);
@@ -335,7 +337,8 @@ class Backend {
     bool prefetch_waits_ TIDEMARK_GUARDED_BY(mutex_) = false; // the mover, for DRAM
     struct {
         std::uint64_t used = 0, left = 0;
-    } probation_seen_ TIDEMARK_GUARDED_BY(mutex_); // counters when probation_worth_ was made
+    } probation_seen_ TIDEMARK_GUARDED_BY(mutex_);    // counters when probation_worth_ was made
+    double slowdown_ TIDEMARK_GUARDED_BY(mutex_) = 0; // reclaim_'s, for callers
     float probation_worth_ TIDEMARK_GUARDED_BY(mutex_) =
         0; // share of pages on probation used after all
     std::optional<AccessLog> log_ TIDEMARK_GUARDED_BY(mutex_);

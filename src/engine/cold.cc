@@ -29,6 +29,7 @@ void Backend::reclaim_cold() {
                        .waited = static_cast<double>(refault_wait_ns_.load()) * 1e-9,
                        .io_pressure = io_pressure,
                        .short_of_dram = now - evicted_at_ < kShortOver});
+        slowdown_ = reclaim_.slowdown();
         looks = reclaim_.due((pages_ + kRegionPages - 1) / kRegionPages);
     }
     for (std::uint32_t i = 0; i < looks && !reclaim_interrupted(); ++i)

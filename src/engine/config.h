@@ -98,6 +98,15 @@ struct TierReport {
 
 inline constexpr std::size_t kLatencyBuckets = 80;
 
+// What costs nothing to ask for.
+struct BackendGlance {
+    BackendConfig config;
+    bool armed = false; // if not, the guest is not watched, and all its pages count as untouched
+    std::array<std::uint64_t, kPageStates> pages{}; // by PageState
+    Counters counters;
+    double reclaim_slowdown = 0; // share of time lost to pages that had left, of late
+};
+
 struct BackendReport {
     BackendConfig config;
     bool armed = false;

@@ -46,6 +46,14 @@ BackendConfig Backend::config() {
     return config_;
 }
 
+BackendGlance Backend::glance() {
+    MutexLock lock(mutex_);
+    BackendGlance out{config_, armed_, {}, counters_, slowdown_};
+    for (std::size_t s = 0; s < kPageStates; ++s)
+        out.pages[s] = table_.count(static_cast<PageState>(s));
+    return out;
+}
+
 BackendReport Backend::report() {
     BackendReport out;
     MutexLock lock(mutex_);

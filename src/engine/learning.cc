@@ -45,11 +45,16 @@ void Backend::wake_learner() {
     learn_work_.notify_all();
 }
 
-void Backend::resident_by_region(std::vector<std::uint16_t> &resident) {
+void Backend::by_region(std::vector<std::uint16_t> &resident,
+                        std::vector<std::uint16_t> &probation) {
     MutexLock lock(mutex_);
     resident.clear();
-    for (std::uint32_t page = 0; page < pages_; page += kRegionPages)
-        resident.push_back(table_.region_of(PageIndex{page}).resident);
+    probation.clear();
+    for (std::uint32_t page = 0; page < pages_; page += kRegionPages) {
+        const RegionEntry &region = table_.region_of(PageIndex{page});
+        resident.push_back(region.resident);
+        probation.push_back(region.probation);
+    }
 }
 
 } // namespace tidemark

@@ -86,10 +86,11 @@ static_assert(sizeof(PageEntry) == 16, "PageEntry is 16 of the 24 bytes a guest 
 
 // The same for 2 MiB at once, which the kernel moves as one huge page if it is one.
 struct RegionEntry {
-    std::uint16_t resident = 0; // pages in that state
-    std::uint16_t stale = 0;    // of shadow_huge: pages of S that are to be dropped
-    bool huge = false;          // R has (had, until part of it left) one huge page here
-    bool shadow_huge = false;   // S has: it is dropped as a whole or not at all
+    std::uint16_t resident = 0;  // pages in that state
+    std::uint16_t probation = 0; // pages staged or being written
+    std::uint16_t stale = 0;     // of shadow_huge: pages of S that are to be dropped
+    bool huge = false;           // R has (had, until part of it left) one huge page here
+    bool shadow_huge = false;    // S has: it is dropped as a whole or not at all
 };
 
 bool transition_allowed(PageState from, PageState to);
@@ -97,6 +98,10 @@ const char *name_of(PageState state);
 constexpr bool in_transit(PageState state) {
     return state == PageState::filling || state == PageState::staging ||
            state == PageState::loading || state == PageState::writing;
+}
+
+constexpr bool on_probation(PageState state) {
+    return state == PageState::staged || state == PageState::writing;
 }
 
 class PageTable {
@@ -129,6 +134,10 @@ class PageTable {
             --region.resident;
         if (to == PageState::resident)
             ++region.resident;
+        if (on_probation(entry.state))
+            --region.probation;
+        if (on_probation(to))
+            ++region.probation;
         if (entry.state == PageState::stored)
             --stored_in_[entry.tier()];
         if (to == PageState::stored)

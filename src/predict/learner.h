@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "engine/backend.h"
+#include "predict/phases.h"
 #include "predict/tournament.h"
 #include "profile/profiler.h"
 #include "sys/thread.h"
@@ -22,19 +23,19 @@ namespace tidemark {
 
 class Learner {
   public:
-    // The backend is attached already, and lives longer.
+    // The backend is attached, and lives longer.
     explicit Learner(Backend &backend);
     ~Learner();
 
     struct Report {
         ProfileReport profile;
-        std::array<Standing, kOrigins>
-            standings{}; // by Origin; those without a predictor are empty
+        std::vector<Standing> standings;
         std::uint64_t bytes = 0;
         double cpu_seconds = 0;
     };
     // nullopt while the backend is not to be learnt from.
     std::optional<Report> report();
+    // Wins over what the profile says.
     void set_label(std::optional<WorkloadClass> label);
     // What the predictors know, for a file.
     std::vector<std::byte> save();
@@ -44,25 +45,28 @@ class Learner {
 
   private:
     void main();
-    // Takes in what there is; true once a window is over.
+    // Waits for the end of the window, taking in what comes. False: it is time to end.
     bool gather();
-    void close_window();
-    std::vector<PrefetchOrder> learn(const BackendConfig &config);
+    std::vector<Order> learn() TIDEMARK_REQUIRES(mutex_);
+    Residency residency(const BackendGlance &report);
+    void order(std::span<const Order> orders);
 
     Backend &backend_;
     // The thread's own.
     std::vector<Access> taken_, window_;
-    std::vector<std::uint16_t> resident_, staged_;
+    std::vector<std::uint16_t> resident_, probation_;
+    double began_ = 0; // the window
     std::uint64_t lost_ = 0;
-    double window_began_ = 0;
 
     Mutex mutex_;
     bool stopping_ TIDEMARK_GUARDED_BY(mutex_) = false;
     bool on_ TIDEMARK_GUARDED_BY(mutex_) = false;
+    std::uint32_t allowed_ TIDEMARK_GUARDED_BY(mutex_) = kAllPredictors; // in the tournament
     double cpu_seconds_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     Profiler profiler_ TIDEMARK_GUARDED_BY(mutex_);
+    Phases phases_ TIDEMARK_GUARDED_BY(mutex_);
     Tournament tournament_ TIDEMARK_GUARDED_BY(mutex_);
-    Thread thread_; // last member: joined first
+    std::optional<Thread> thread_; // last member: joined first
 };
 
 } // namespace tidemark

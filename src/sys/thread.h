@@ -9,9 +9,17 @@
 #include <signal.h>
 #include <string>
 #include <thread>
+#include <time.h>
 #include <utility>
 
 namespace tidemark {
+
+// Of the calling thread.
+inline double thread_cpu_seconds() {
+    timespec spent{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return static_cast<double>(spent.tv_sec) + static_cast<double>(spent.tv_nsec) * 1e-9;
+}
 
 class Thread {
   public:
