@@ -5,7 +5,8 @@ from common import files, finish, text
 
 TAG = "SPDX-License-Identifier: GPL-2.0-or-later"
 EXEMPT_NAMES = {"LICENSE"}        # the license itself
-EXEMPT_SUFFIXES = {".patch"}      # git's format; each changes files that carry their own license
+# git's format, each changes files that carry their own license; compressed, see tests/trace/README.md
+EXEMPT_SUFFIXES = {".patch", ".trace"}
 
 
 def main():
