@@ -8,6 +8,7 @@
 #include "qapi/qapi-builtin-visit.h"
 #include "qapi/qapi-visit-tiered-memory-types.h"
 #include "qapi/qobject-input-visitor.h"
+#include "qapi/util.h"
 #include "qapi/visitor.h"
 #include "qemu/keyval.h"
 #include "qemu/uuid.h"
@@ -17,22 +18,113 @@
 #include "tiered-memory-hooks.h"
 #include "trace.h"
 
-struct tidemark_config tiered_config(const TieredBackend *tb)
+static const enum tidemark_origin predictor_origins[TIERED_MEMORY_PREDICTOR__MAX] = {
+    [TIERED_MEMORY_PREDICTOR_STREAMS] = TIDEMARK_ORIGIN_STREAMS,
+    [TIERED_MEMORY_PREDICTOR_SUCCESSORS] = TIDEMARK_ORIGIN_SUCCESSORS,
+    [TIERED_MEMORY_PREDICTOR_PHASES] = TIDEMARK_ORIGIN_PHASES,
+    [TIERED_MEMORY_PREDICTOR_NETWORK] = TIDEMARK_ORIGIN_NETWORK,
+};
+
+uint32_t tiered_predictor_bits(const TieredMemoryPredictorList *list)
 {
-    return (struct tidemark_config) {
-        .size = sizeof(struct tidemark_config),
-        .dram_limit = tb->dram_limit,
-        .policy = (enum tidemark_policy)tb->policy,
-        .cold_age = tb->cold_age,
-        .prefetch = tb->prefetch,
-        .prefetch_window = tb->prefetch_window,
-    };
+    uint32_t bits = 0;
+
+    for (; list; list = list->next) {
+        bits |= 1u << predictor_origins[list->value];
+    }
+    return bits;
 }
+
+TieredMemoryPredictorList *tiered_predictor_list(uint32_t bits)
+{
+    TieredMemoryPredictorList *head = NULL, **tail = &head;
+
+    for (int i = 0; i < TIERED_MEMORY_PREDICTOR__MAX; i++) {
+        if (bits & (1u << predictor_origins[i])) {
+            QAPI_LIST_APPEND(tail, (TieredMemoryPredictor)i);
+        }
+    }
+    return head;
+}
+
+static bool visit_size(Visitor *v, const char *name, void *field, Error **errp)
+{
+    return visit_type_size(v, name, field, errp);
+}
+
+static bool visit_uint32(Visitor *v, const char *name, void *field, Error **errp)
+{
+    return visit_type_uint32(v, name, field, errp);
+}
+
+static bool visit_bool(Visitor *v, const char *name, void *field, Error **errp)
+{
+    return visit_type_bool(v, name, field, errp);
+}
+
+static bool visit_policy(Visitor *v, const char *name, void *field, Error **errp)
+{
+    enum tidemark_policy *policy = field;
+    TieredMemoryPolicy value = (TieredMemoryPolicy)*policy;
+
+    if (!visit_type_TieredMemoryPolicy(v, name, &value, errp)) {
+        return false;
+    }
+    *policy = (enum tidemark_policy)value;
+    return true;
+}
+
+static bool visit_predictors(Visitor *v, const char *name, void *field, Error **errp)
+{
+    uint32_t *bits = field;
+    TieredMemoryPredictorList *list = visit_is_input(v) ? NULL : tiered_predictor_list(*bits);
+    bool ok = visit_type_TieredMemoryPredictorList(v, name, &list, errp);
+
+    if (ok) {
+        *bits = tiered_predictor_bits(list);
+    }
+    qapi_free_TieredMemoryPredictorList(list);
+    return ok;
+}
+
+/* One field of struct tidemark_config as a property. */
+typedef struct Setting {
+    const char *name, *type;
+    bool (*visit)(Visitor *v, const char *name, void *field, Error **errp);
+    uint32_t mask;
+    size_t offset, size;
+    const char *description;
+} Setting;
+
+#define FIELD(field)                                                                               \
+    offsetof(struct tidemark_config, field), sizeof_field(struct tidemark_config, field)
+
+static const Setting settings[] = {
+    { "dram-limit", "size", visit_size, TIDEMARK_CONFIG_DRAM_LIMIT, FIELD(dram_limit),
+      "DRAM this memory may use" },
+    { "eviction-policy", "TieredMemoryPolicy", visit_policy, TIDEMARK_CONFIG_POLICY,
+      FIELD(policy), "Which page leaves DRAM first" },
+    { "cold-age", "uint32", visit_uint32, TIDEMARK_CONFIG_COLD_AGE, FIELD(cold_age),
+      "Seconds after which an unused page leaves DRAM although there is room, and after as many"
+      " again nvme for qlc" },
+    { "prefetch", "bool", visit_bool, TIDEMARK_CONFIG_PREFETCH, FIELD(prefetch),
+      "Let predictors bring pages in" },
+    { "prefetch-window", "uint32", visit_uint32, TIDEMARK_CONFIG_PREFETCH_WINDOW,
+      FIELD(prefetch_window), "Seconds forecasts look ahead" },
+    { "learn", "bool", visit_bool, TIDEMARK_CONFIG_LEARN, FIELD(learn),
+      "Keep a profile, and forecast from it" },
+    { "predictors", "TieredMemoryPredictorList", visit_predictors, TIDEMARK_CONFIG_PREDICTORS,
+      FIELD(predictors), "What may bring pages in: streams, successors, phases, network" },
+    { "reclaim-slowdown", "uint32", visit_uint32, TIDEMARK_CONFIG_RECLAIM_SLOWDOWN,
+      FIELD(reclaim_slowdown),
+      "Per mille of its time that the guest may lose to pages that left DRAM although there was"
+      " room" },
+};
 
 bool tiered_configure(TieredBackend *tb, const struct tidemark_config *config, uint32_t mask,
                       Error **errp)
 {
-    char msg[512] = "";
+    char msg[TIERED_MSG_SIZE] = "";
     sigset_t saved;
     int ret;
 
@@ -42,115 +134,44 @@ bool tiered_configure(TieredBackend *tb, const struct tidemark_config *config, u
         ret = tidemark_backend_configure(tb->engine_backend, config, mask, msg, sizeof(msg));
         tiered_restore_signals(&saved);
         trace_tiered_memory_configure(tb->id, mask, ret);
-        if (ret < 0) {
-            error_setg(errp, "memory-backend-tiered '%s': %s", tb->id,
-                       *msg ? msg : strerror(-ret));
+        if (!tiered_succeeded(tb, ret, msg, errp)) {
             return false;
         }
     }
-    if (mask & TIDEMARK_CONFIG_DRAM_LIMIT) {
-        tb->dram_limit = config->dram_limit;
-    }
-    if (mask & TIDEMARK_CONFIG_POLICY) {
-        tb->policy = (TieredMemoryPolicy)config->policy;
-    }
-    if (mask & TIDEMARK_CONFIG_COLD_AGE) {
-        tb->cold_age = config->cold_age;
-    }
-    if (mask & TIDEMARK_CONFIG_PREFETCH) {
-        tb->prefetch = config->prefetch;
-    }
-    if (mask & TIDEMARK_CONFIG_PREFETCH_WINDOW) {
-        tb->prefetch_window = config->prefetch_window;
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+        const Setting *s = &settings[i];
+
+        if (mask & s->mask) {
+            memcpy((char *)&tb->config + s->offset, (const char *)config + s->offset, s->size);
+        }
     }
     return true;
 }
 
-static void get_dram_limit(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void get_setting(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
-    uint64_t value = MEMORY_BACKEND_TIERED(obj)->dram_limit;
+    const Setting *s = opaque;
+    struct tidemark_config config = MEMORY_BACKEND_TIERED(obj)->config;
 
-    visit_type_size(v, name, &value, errp);
+    s->visit(v, name, (char *)&config + s->offset, errp);
 }
 
-static void set_dram_limit(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
+static void set_setting(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
+    const Setting *s = opaque;
     TieredBackend *tb = MEMORY_BACKEND_TIERED(obj);
-    struct tidemark_config config = tiered_config(tb);
+    struct tidemark_config config = tb->config;
 
-    if (!visit_type_size(v, name, &config.dram_limit, errp)) {
+    if (!s->visit(v, name, (char *)&config + s->offset, errp)) {
         return;
     }
-    if (!config.dram_limit) {
+    /* A limit of 0 stands for "not given". */
+    if (s->mask == TIDEMARK_CONFIG_DRAM_LIMIT && !config.dram_limit) {
         error_setg(errp, "property 'dram-limit' of memory-backend-tiered is 0;"
                    " 16M up to the size is accepted");
         return;
     }
-    tiered_configure(tb, &config, TIDEMARK_CONFIG_DRAM_LIMIT, errp);
-}
-
-static int get_policy(Object *obj, Error **errp)
-{
-    return MEMORY_BACKEND_TIERED(obj)->policy;
-}
-
-static void set_policy(Object *obj, int value, Error **errp)
-{
-    TieredBackend *tb = MEMORY_BACKEND_TIERED(obj);
-    struct tidemark_config config = tiered_config(tb);
-
-    config.policy = (enum tidemark_policy)value;
-    tiered_configure(tb, &config, TIDEMARK_CONFIG_POLICY, errp);
-}
-
-static void get_cold_age(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
-{
-    uint32_t value = MEMORY_BACKEND_TIERED(obj)->cold_age;
-
-    visit_type_uint32(v, name, &value, errp);
-}
-
-static void set_cold_age(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
-{
-    TieredBackend *tb = MEMORY_BACKEND_TIERED(obj);
-    struct tidemark_config config = tiered_config(tb);
-
-    if (visit_type_uint32(v, name, &config.cold_age, errp)) {
-        tiered_configure(tb, &config, TIDEMARK_CONFIG_COLD_AGE, errp);
-    }
-}
-
-static bool get_prefetch(Object *obj, Error **errp)
-{
-    return MEMORY_BACKEND_TIERED(obj)->prefetch;
-}
-
-static void set_prefetch(Object *obj, bool value, Error **errp)
-{
-    TieredBackend *tb = MEMORY_BACKEND_TIERED(obj);
-    struct tidemark_config config = tiered_config(tb);
-
-    config.prefetch = value;
-    tiered_configure(tb, &config, TIDEMARK_CONFIG_PREFETCH, errp);
-}
-
-static void get_prefetch_window(Object *obj, Visitor *v, const char *name, void *opaque,
-                                Error **errp)
-{
-    uint32_t value = MEMORY_BACKEND_TIERED(obj)->prefetch_window;
-
-    visit_type_uint32(v, name, &value, errp);
-}
-
-static void set_prefetch_window(Object *obj, Visitor *v, const char *name, void *opaque,
-                                Error **errp)
-{
-    TieredBackend *tb = MEMORY_BACKEND_TIERED(obj);
-    struct tidemark_config config = tiered_config(tb);
-
-    if (visit_type_uint32(v, name, &config.prefetch_window, errp)) {
-        tiered_configure(tb, &config, TIDEMARK_CONFIG_PREFETCH_WINDOW, errp);
-    }
+    tiered_configure(tb, &config, s->mask, errp);
 }
 
 /* 'tiers' and 'group' are fixed once the memory exists. */
@@ -252,23 +273,15 @@ void tiered_class_add_properties(ObjectClass *oc)
     object_class_property_add(oc, "tiers", "TieredMemoryTierList", get_tiers, set_tiers, NULL,
                               NULL);
     object_class_property_set_description(oc, "tiers",
-        "Storage tiers below DRAM, fastest first: path, class (nvme or qlc), capacity");
-    object_class_property_add(oc, "dram-limit", "size", get_dram_limit, set_dram_limit, NULL,
-                              NULL);
-    object_class_property_set_description(oc, "dram-limit", "DRAM this memory may use");
-    object_class_property_add_enum(oc, "eviction-policy", "TieredMemoryPolicy",
-                                   &TieredMemoryPolicy_lookup, get_policy, set_policy);
-    object_class_property_set_description(oc, "eviction-policy",
-        "Which page leaves DRAM first");
-    object_class_property_add(oc, "cold-age", "uint32", get_cold_age, set_cold_age, NULL, NULL);
-    object_class_property_set_description(oc, "cold-age",
-        "Seconds after which an untouched page moves on to a qlc tier");
-    object_class_property_add_bool(oc, "prefetch", get_prefetch, set_prefetch);
-    object_class_property_set_description(oc, "prefetch", "Read ahead on faults");
-    object_class_property_add(oc, "prefetch-window", "uint32", get_prefetch_window,
-                              set_prefetch_window, NULL, NULL);
-    object_class_property_set_description(oc, "prefetch-window",
-        "Seconds prefetching looks ahead");
+        "Storage tiers below DRAM, fastest first: path, class (nvme or qlc), capacity,"
+        " write-budget");
+    for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+        const Setting *s = &settings[i];
+
+        object_class_property_add(oc, s->name, s->type, get_setting, set_setting, NULL,
+                                  (void *)s);
+        object_class_property_set_description(oc, s->name, s->description);
+    }
     object_class_property_add_bool(oc, "hugetlb", get_hugetlb, set_hugetlb);
     object_class_property_set_description(oc, "hugetlb", "Only 'off' is accepted");
     object_class_property_add_str(oc, "group", get_group, set_group);

@@ -76,7 +76,7 @@ static bool check_own(TieredBackend *tb, Error **errp)
                    " size=4G");
         return false;
     }
-    if (!tb->dram_limit) {
+    if (!tb->config.dram_limit) {
         error_setg(errp, "property 'dram-limit' of " OBJECT_NAME " must be given, for example"
                    " dram-limit=1G");
         return false;
@@ -96,7 +96,7 @@ static bool create_engine_backend(TieredBackend *tb, Error **errp)
 {
     struct tidemark_backend_options options;
     tidemark_engine *engine = tiered_engine_start(errp);
-    char msg[512] = "";
+    char msg[TIERED_MSG_SIZE] = "";
     sigset_t saved;
     int ret;
 
@@ -112,9 +112,10 @@ static bool create_engine_backend(TieredBackend *tb, Error **errp)
             .tier_class = t->value->q_class == TIERED_MEMORY_CLASS_QLC ? TIDEMARK_TIER_QLC
                                                                        : TIDEMARK_TIER_NVME,
             .capacity = t->value->has_capacity ? t->value->capacity : 0,
+            .write_budget = t->value->has_write_budget ? t->value->write_budget : 0,
         };
     }
-    options.config = tiered_config(tb);
+    options.config = tb->config;
     options.group = tb->group;
     options.event = tiered_event;
     options.event_opaque = tb;
@@ -122,11 +123,7 @@ static bool create_engine_backend(TieredBackend *tb, Error **errp)
     tiered_block_signals(&saved);
     ret = tidemark_backend_create(engine, &options, &tb->engine_backend, msg, sizeof(msg));
     tiered_restore_signals(&saved);
-    if (ret < 0) {
-        error_setg(errp, OBJECT_NAME " '%s': %s", tb->id, *msg ? msg : strerror(-ret));
-        return false;
-    }
-    return true;
+    return tiered_succeeded(tb, ret, msg, errp);
 }
 
 /* The address range is about to go away: the engine must have let go of it when we return. */
@@ -148,7 +145,7 @@ static bool attach_block(TieredBackend *tb, Error **errp)
 {
     MemoryRegion *mr = &MEMORY_BACKEND(tb)->mr;
     void *host = memory_region_get_ram_ptr(mr);
-    char msg[512] = "";
+    char msg[TIERED_MSG_SIZE] = "";
     sigset_t saved;
     int ret;
 
@@ -158,15 +155,14 @@ static bool attach_block(TieredBackend *tb, Error **errp)
     tiered_block_signals(&saved);
     ret = tidemark_backend_attach(tb->engine_backend, host, msg, sizeof(msg));
     tiered_restore_signals(&saved);
-    if (ret < 0) {
-        error_setg(errp, OBJECT_NAME " '%s': %s", tb->id, *msg ? msg : strerror(-ret));
+    if (!tiered_succeeded(tb, ret, msg, errp)) {
         return false;
     }
     tb->host = host;
     tb->block_notifier.ram_block_removed = tiered_block_removed;
     ram_block_notifier_add(&tb->block_notifier);
     tiered_backend_list(tb);
-    trace_tiered_memory_attach(tb->id, host, memory_region_size(mr), tb->dram_limit);
+    trace_tiered_memory_attach(tb->id, host, memory_region_size(mr), tb->config.dram_limit);
     return true;
 }
 
@@ -201,10 +197,8 @@ static void tiered_backend_init(Object *obj)
     struct tidemark_backend_options defaults;
 
     tidemark_backend_options_init(&defaults);
-    tb->policy = (TieredMemoryPolicy)defaults.config.policy;
-    tb->cold_age = defaults.config.cold_age;
-    tb->prefetch = defaults.config.prefetch;
-    tb->prefetch_window = defaults.config.prefetch_window;
+    tb->config = defaults.config;
+    tb->config.dram_limit = 0;
     /* Off unless asked for on the object itself, which alloc refuses: not the machine's default. */
     MEMORY_BACKEND(obj)->merge = false;
 }

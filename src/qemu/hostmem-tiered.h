@@ -12,6 +12,8 @@
 #define HOSTMEM_TIERED_H
 
 #include "system/hostmem.h"
+#include "qapi/qapi-types-tiered-memory-profile.h"
+#include "qapi/qapi-types-tiered-memory-query.h"
 #include "qapi/qapi-types-tiered-memory-types.h"
 #include "qemu/queue.h"
 #include "tidemark.h"
@@ -26,11 +28,7 @@ struct TieredBackend {
     /* properties */
     TieredMemoryTierList *tiers;
     char *group;
-    uint64_t dram_limit; /* 0 = not given */
-    TieredMemoryPolicy policy;
-    uint32_t cold_age;
-    uint32_t prefetch_window;
-    bool prefetch;
+    struct tidemark_config config; /* dram_limit 0 = not given */
 
     char *id;
     void *host; /* start of the attached block, else NULL */
@@ -66,6 +64,11 @@ bool tiered_backend_exists(void);
 void tiered_block_signals(sigset_t *saved);
 void tiered_restore_signals(const sigset_t *saved);
 
+/* What the engine may need to say what is wrong. */
+#define TIERED_MSG_SIZE 512
+/* False, and an error that names the object, if the engine's answer @ret is an error. */
+bool tiered_succeeded(const TieredBackend *tb, int64_t ret, const char *msg, Error **errp);
+
 /* tiered-events.c */
 void tiered_event(void *opaque, const struct tidemark_event *event);
 
@@ -75,12 +78,17 @@ void tiered_migration_cleanup(TieredBackend *tb);
 
 /* hostmem-tiered-props.c */
 void tiered_class_add_properties(ObjectClass *oc);
-struct tidemark_config tiered_config(const TieredBackend *tb);
+/* As in struct tidemark_config, and as users name them. */
+uint32_t tiered_predictor_bits(const TieredMemoryPredictorList *list);
+TieredMemoryPredictorList *tiered_predictor_list(uint32_t bits);
 /* Changes what @mask names, in the engine (if attached) and in the properties: all or nothing. */
 bool tiered_configure(TieredBackend *tb, const struct tidemark_config *config, uint32_t mask,
                       Error **errp);
 
 /* tiered-query.c */
 TieredMemoryInfo *tiered_query(TieredBackend *tb, Error **errp);
+
+/* tiered-profile.c: NULL, and an error that says why, if nothing is learnt. */
+TieredMemoryProfile *tiered_profile(TieredBackend *tb, bool heat, Error **errp);
 
 #endif

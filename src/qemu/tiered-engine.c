@@ -51,7 +51,7 @@ tidemark_engine *tiered_engine_start(Error **errp)
 {
     struct tidemark_engine_options options;
     tidemark_engine *engine = NULL;
-    char msg[512] = "";
+    char msg[TIERED_MSG_SIZE] = "";
     sigset_t saved;
     int ret;
 
@@ -89,6 +89,15 @@ void tiered_block_signals(sigset_t *saved)
 void tiered_restore_signals(const sigset_t *saved)
 {
     pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+bool tiered_succeeded(const TieredBackend *tb, int64_t ret, const char *msg, Error **errp)
+{
+    if (ret < 0) {
+        error_setg(errp, "memory-backend-tiered '%s': %s", tb->id,
+                   *msg ? msg : strerror((int)-ret));
+    }
+    return ret >= 0;
 }
 
 void tiered_backend_list(TieredBackend *tb)

@@ -87,6 +87,24 @@ static TieredMemoryPages *pages(const struct tidemark_stats *st)
     return p;
 }
 
+static TieredMemoryPrefetchCountersList *prefetch_counters(const struct tidemark_stats *st)
+{
+    TieredMemoryPrefetchCountersList *head = NULL, **tail = &head;
+
+    /* The guest itself brings nothing in unasked. */
+    for (int i = TIERED_MEMORY_ORIGIN_GUEST + 1; i < TIERED_MEMORY_ORIGIN__MAX; i++) {
+        TieredMemoryPrefetchCounters *c = g_new0(TieredMemoryPrefetchCounters, 1);
+
+        c->origin = (TieredMemoryOrigin)i;
+        c->issued = st->prefetch_issued[i];
+        c->used = st->prefetch_used[i];
+        c->late = st->prefetch_late[i];
+        c->wasted = st->prefetch_wasted[i];
+        QAPI_LIST_APPEND(tail, c);
+    }
+    return head;
+}
+
 static TieredMemoryCounters *counters(const struct tidemark_stats *st)
 {
     TieredMemoryCounters *c = g_new0(TieredMemoryCounters, 1);
@@ -101,6 +119,8 @@ static TieredMemoryCounters *counters(const struct tidemark_stats *st)
     c->readahead_pages = st->readahead_pages;
     c->readahead_used = st->readahead_used;
     c->prefetch_pages = st->prefetch_pages;
+    c->prefetch_declined = st->prefetch_declined;
+    c->prefetch = prefetch_counters(st);
     c->evicted_pages = st->evicted_pages;
     c->zero_elided = st->zero_elided;
     c->clean_elided = st->clean_elided;
@@ -122,6 +142,7 @@ static TieredMemoryTierInfo *tier(const TieredMemoryTier *given,
     t->degraded = st->degraded;
     t->direct_io = st->direct_io;
     t->capacity = st->capacity;
+    t->write_budget = given->has_write_budget ? given->write_budget : 0;
     t->used = st->used;
     t->pages = st->pages;
     t->read_bytes = st->read_bytes;
@@ -157,11 +178,15 @@ TieredMemoryInfo *tiered_query(TieredBackend *tb, Error **errp)
     info->cold_age = st->config.cold_age;
     info->prefetch = st->config.prefetch;
     info->prefetch_window = st->config.prefetch_window;
+    info->learn = st->config.learn;
+    info->predictors = tiered_predictor_list(st->config.predictors);
+    info->reclaim_slowdown = st->config.reclaim_slowdown;
     info->group = g_strdup(tb->group);
     info->armed = st->armed;
     info->dram_used = st->dram_used;
     info->dram_slack = st->dram_slack;
     info->metadata_bytes = st->metadata_bytes;
+    info->prefetch_queued = st->prefetch_queued;
     info->pages = pages(st);
     info->counters = counters(st);
     info->fault_latency = latency(st);
