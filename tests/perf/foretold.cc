@@ -132,16 +132,16 @@ void Workloads::idle_reclaim(Result &result) {
     const auto holds_zeros = [&](std::size_t page) {
         return page >= data || page % kZeroEvery == kZeroEvery - 1;
     };
-    for (std::size_t page = 0; page < settings_.pages; ++page) {
-        if (page < freed && holds_zeros(page)) {
-            std::memset(words(page), 0, kPageBytes);
-            versions_[page] = 0;
-        } else {
-            write_first(words(page), page);
-            versions_[page] = page < freed ? 1 : 0;
-        }
-    }
+    for (std::size_t page = freed; page < settings_.pages; ++page)
+        write_first(words(page), page);
     side_.discard(freed, settings_.pages - freed);
+    for (std::size_t page = 0; page < freed; ++page) {
+        if (holds_zeros(page))
+            std::memset(words(page), 0, kPageBytes);
+        else
+            write_first(words(page), page);
+        versions_[page] = holds_zeros(page) ? 0 : 1;
+    }
     side_.begin();
     const Clock::time_point start = Clock::now();
     std::this_thread::sleep_for(std::chrono::seconds(2 * settings_.cold_age));

@@ -19,6 +19,7 @@ struct SideOptions {
     std::uint64_t dram_limit = 0; // for tidemark; the others' is their cgroup's
     std::string policy = "lru";
     bool prefetch = true;
+    bool learn = true;           // keep a profile, and forecast from it
     std::uint64_t tier_size = 0; // of tidemark's one tier; 0: as large as the memory
     std::uint32_t cold_age = 0;  // seconds; 0: the engine's own
 };

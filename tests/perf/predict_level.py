@@ -2,15 +2,16 @@
 """The predict level (scripts/bench predict): what is in DRAM before it is touched, and what is out of it before
 it must be. The process level's program and DRAM, beside Tidemark with prefetch off and kernel swap."""
 import process_level
-from levels import UNLIMITED
-from process_level import prepare  # noqa: F401 pylint: disable=unused-import
+from process_level import prepare, scale  # noqa: F401 pylint: disable=unused-import
 
-SIDES = ["tidemark", "off", "swap"]
+SIDES = ["tidemark", "off", "swap", "unlearned"]
 DRAM = [25]
-WORKLOADS = ["fill", "seq-read", "strided", "uniform-rmw", "zipf-rmw", "idle", "interleaved", "repeated", "phases",
-             "job"]
-# In a process of its own that has all the DRAM it wants: what leaves it, leaves without pressure.
-ALONE = "idle-reclaim"
+# Up to `idle` on every side, in one process: what learning costs is seen where there is little to learn.
+COSTS = ["fill", "seq-read", "strided", "uniform-rmw", "zipf-rmw", "idle"]
+WORKLOADS = COSTS + ["interleaved", "repeated", "phases", "job"]
+# In a process of its own with DRAM for all that it holds: what leaves, leaves without pressure. Not all of it,
+# or the engine would have nothing to do with it.
+ALONE, PLENTY = "idle-reclaim", 96
 
 
 def facts(options):
@@ -18,13 +19,20 @@ def facts(options):
             for name, sentence in process_level.facts(options).items()}
 
 
+def asked_for(names, options):
+    return options.workloads is None or bool(set(options.workloads) & set(names))
+
+
+def measure(side, dram_percent, options):
+    names = COSTS if side == "unlearned" else WORKLOADS
+    if asked_for(names, options):
+        yield from process_level.run_workloads(side, dram_percent, process_level.wanted(names, options), options)
+    if side == "tidemark" and asked_for([ALONE], options):
+        yield from process_level.run_workloads(side, PLENTY, [ALONE], options,
+                                               ["--cold-age", str(scale(options)["cold_age"])])
+
+
 def run(side, dram_percent, options):
-    parts = [(process_level.wanted(WORKLOADS, options), dram_percent)]
-    if options.workloads is not None and not set(options.workloads) & set(WORKLOADS):
-        parts = []
-    if side == "tidemark" and (options.workloads is None or ALONE in options.workloads):
-        parts.append(([ALONE], UNLIMITED))
-    for workloads, percent in parts:
-        for one in process_level.run_workloads(side, percent, workloads, options):
-            one.update(level="predict", side=side, dram_percent=dram_percent)
-            yield one
+    for one in measure(side, dram_percent, options):
+        one.update(level="predict", side=side, dram_percent=dram_percent)
+        yield one

@@ -8,6 +8,7 @@ from verdicts import of_floor, rate, verdict
 RATIOS = [("seq-read", "swap", 0.1), ("strided", "swap", 0.2), ("interleaved", "swap", 0.2),
           ("repeated", "off", 1 / 3), ("phases", "off", 1 / 2), ("job", "off", 1 / 3.7), ("zipf-rmw", "off", 1.02),
           ("uniform-rmw", "off", 1.02)]
+READ_AHEAD = ("streams", "successors")
 UNPREDICTABLE = ("uniform-rmw", "zipf-rmw")
 # workload, demand reads from the tier as a share of those with prefetch off
 DEMAND = [("seq-read", 0.05), ("job", 0.03)]
@@ -30,9 +31,14 @@ def predicted(find, level, percent):
     for workload in UNPREDICTABLE:
         yield verdict(f"{workload}: read ahead for nothing / all that is read", level, percent,
                       find.extra(level, percent, workload, wasted_share), 0.05)
+    for workload in (*UNPREDICTABLE, "idle"):
+        yield verdict(f"{workload}: CPU of the thread that learns", level, percent,
+                      find.extra(level, percent, workload, learning_share), 1.2, "%")
+    yield verdict("idle: CPU with learning, beyond that without", level, percent,
+                  more_cpu(find, level, percent, "idle"), 1.2, "%")
     yield verdict("idle guest: share of its memory out of DRAM after twice the cold age", level, None,
                   find.extra(level, percent, "idle-reclaim", share_out), 0.9, at_least=True)
-    yield verdict("idle guest: kept or written for free and zero pages", level, None,
+    yield verdict("idle guest: written for free and zero pages", level, None,
                   find.extra(level, percent, "idle-reclaim", kept_for_zeros), 0, "bytes")
 
 
@@ -50,10 +56,28 @@ def replay_gain(one):
 
 
 def wasted_share(one):
-    extra = one["extra"]
-    unasked = extra.get("readahead_pages", 0) + extra.get("prefetch_pages", 0)
-    wasted = max(0, unasked - extra.get("readahead_used", 0))
+    """Of all that was read, what was brought in unasked and for nothing. Of a read-ahead all is known; of what was
+    ordered a sample is watched, and stands for the rest."""
+    wasted = 0
+    for origin, count in one["extra"].get("unasked", {}).items():
+        if origin in READ_AHEAD:
+            wasted += max(0, count["issued"] - count["used"])
+        elif count["wasted"]:
+            wasted += count["issued"] * count["wasted"] / (count["wasted"] + count["used"])
     return wasted * PAGE / one["read_bytes"] if one["read_bytes"] else None
+
+
+def learning_share(one):
+    """Percent of a CPU."""
+    spent = one["extra"].get("thread_cpu_seconds", {}).get("tm-learn")
+    return None if spent is None else 100 * spent / one["seconds"]
+
+
+def more_cpu(find, level, percent, workload):
+    """Of the whole process, in percent of a CPU; while it works, this is lost in what the runs differ anyway."""
+    ours, theirs = (find.extra(level, percent, workload, lambda one: 100 * rate(one, "cpu_seconds"), side)
+                    for side in ("tidemark", "unlearned"))
+    return ours["median"] - theirs["median"] if ours and theirs else None
 
 
 def share_out(one):
@@ -61,4 +85,5 @@ def share_out(one):
 
 
 def kept_for_zeros(one):
-    return one["extra"]["zero_pages_kept"] * PAGE
+    """What is in a tier for them; those on probation, still in DRAM, may be among them."""
+    return max(0, one["extra"]["zero_pages_kept"] - one["extra"]["staged_pages"]) * PAGE

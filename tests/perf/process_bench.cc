@@ -36,8 +36,9 @@ struct Options {
 const char *const kUsage =
     "usage: process_bench --side tidemark|ram|swap|zram|file --dir FOLDER [--footprint MIB]\n"
     "         [--dram MIB] [--workloads NAME,...] [--ops NAME=COUNT]... [--seed N]\n"
-    "         [--policy lru|lfu|fifo] [--no-prefetch] [--max-seconds S] [--idle-seconds S]\n"
-    "         [--tier MIB] [--cold-age S] [--periods N] [--neighbour-group FILE]\n"
+    "         [--policy lru|lfu|fifo] [--no-prefetch] [--no-learning] [--max-seconds S]\n"
+    "         [--idle-seconds S] [--tier MIB] [--cold-age S] [--periods N]\n"
+    "         [--neighbour-group FILE]\n"
     "One run of one side; the workloads share the memory and happen in the order given.\n"
     "--dram is Tidemark's limit; the hot set of every side is cut from it. --tier is the size of "
     "its tier,\n"
@@ -80,6 +81,7 @@ Options parse(int argc, char **argv) {
                                    {"seed", required_argument, nullptr, 'r'},
                                    {"policy", required_argument, nullptr, 'p'},
                                    {"no-prefetch", no_argument, nullptr, 'n'},
+                                   {"no-learning", no_argument, nullptr, 'l'},
                                    {"max-seconds", required_argument, nullptr, 'x'},
                                    {"idle-seconds", required_argument, nullptr, 'i'},
                                    {"tier", required_argument, nullptr, 't'},
@@ -120,6 +122,9 @@ Options parse(int argc, char **argv) {
             break;
         case 'n':
             options.side.prefetch = false;
+            break;
+        case 'l':
+            options.side.learn = false;
             break;
         case 'x':
             options.settings.max_seconds = seconds_of("--max-seconds", value);

@@ -15,7 +15,7 @@ from zram import ZramSwap
 SIDES = ["tidemark", "swap", "file", "ram", "zram"]
 LIMITED = ("swap", "file", "zram")
 # Words of process_bench for sides that are not called so there.
-AS = {"off": ["--side", "tidemark", "--no-prefetch"]}
+AS = {"off": ["--side", "tidemark", "--no-prefetch"], "unlearned": ["--side", "tidemark", "--no-learning"]}
 WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "hot", "zipf-hot", "idle", "uniform-rmw",
              "noisy-rmw", "zipf-rmw", "threads-2", "threads-8", "scattered-verify"]
 # They ask the engine what it did; other sides have no answer.
@@ -75,7 +75,7 @@ def command_of(side, percent, workloads, options):
              "--policy", options.policy,
              "--max-seconds", str(plan["file_seconds" if side == "file" else "max_seconds"]),
              "--idle-seconds", str(plan["idle"]), "--tier", str(ROOM * plan["footprint"] // MIB),
-             "--cold-age", str(plan["cold_age"]), "--periods", str(plan["periods"])]
+             "--periods", str(plan["periods"])]
     fast = side == "ram" or percent >= UNLIMITED
     for name, count in plan["ops"].items():
         words += ["--ops", f"{name}={count * (FAST if fast and name in FASTER else 1)}"]
@@ -127,8 +127,8 @@ def stream(command, group, seconds):
                              f"over {seconds} s): {said[-400:]}")
 
 
-def run_workloads(side, percent, workloads, options):
-    """One process; yields its measurements, each with what the cgroup says."""
+def run_workloads(side, percent, workloads, options, more=()):
+    """One process, with `more` words on its command line; yields its measurements, each with what the cgroup says."""
     plan = scale(options)
     limit = limit_of(side, percent, options)
     options.directory.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def run_workloads(side, percent, workloads, options):
     floors.touch(plan["footprint"] * 3 // 2, options)
     with swap_for(side, options), MemoryCgroup("neighbour") as other, \
             MemoryCgroup(f"process-{side}", limit) as group:
-        command = [*command_of(side, percent, workloads, options),
+        command = [*command_of(side, percent, workloads, options), *more,
                    "--neighbour-group", str(other.folder / "cgroup.procs")]
         left = list(workloads)
         options.progress(f"{left[0]}")

@@ -65,12 +65,13 @@ class TidemarkSide final : public MemorySide {
         backend_options.config.dram_limit = options.dram_limit;
         backend_options.config.policy = policy_of(options.policy);
         backend_options.config.prefetch = options.prefetch;
+        backend_options.config.learn = options.learn;
         backend_options.tier_count = 1;
         if (options.cold_age != 0)
             backend_options.config.cold_age = options.cold_age;
         const std::uint64_t tier_size = std::max(options.tier_size, options.size);
         backend_options.tiers[0] = {options.folder.c_str(), TIDEMARK_TIER_NVME,
-                                    (tier_size + kMiB - 1) / kMiB * kMiB};
+                                    (tier_size + kMiB - 1) / kMiB * kMiB, 0};
         backend_options.event = on_event;
         backend_options.event_opaque = this;
         if (tidemark_backend_create(engine_, &backend_options, &backend_, msg, sizeof(msg)) != 0 ||
@@ -149,6 +150,8 @@ class TidemarkSide final : public MemorySide {
         count("clean_elided", &tidemark_stats::clean_elided);
         count("huge_moves", &tidemark_stats::huge_moves);
         count("move_busy", &tidemark_stats::move_busy);
+        count("prefetch_declined", &tidemark_stats::prefetch_declined);
+        extra.object("unasked", unasked(now));
         std::array<std::uint64_t, TIDEMARK_LATENCY_BUCKETS> latency;
         for (std::size_t b = 0; b < latency.size(); ++b)
             latency[b] = now.latency[b] - start_.latency[b];
@@ -157,6 +160,7 @@ class TidemarkSide final : public MemorySide {
         extra.number("dram_limit", now.config.dram_limit);
         extra.number("dram_used", now.dram_used);
         extra.number("dram_slack", now.dram_slack);
+        extra.number("staged_pages", now.staged);
         extra.number("metadata_bytes", now.metadata_bytes);
         extra.boolean("armed", now.armed);
         extra.boolean("direct_io", now.tiers[0].direct_io);
@@ -173,6 +177,21 @@ class TidemarkSide final : public MemorySide {
             static_cast<TidemarkSide *>(opaque)->degraded_ = true;
             std::fprintf(stderr, "the tier failed a write (error %d)\n", event->error);
         }
+    }
+    // Pages that came in before they were asked for, by who had them brought.
+    JsonObject unasked(const tidemark_stats &now) const {
+        static const char *const names[TIDEMARK_ORIGINS] = {
+            "guest", "streams", "successors", "record", "request", "phases", "network"};
+        JsonObject out;
+        for (std::size_t o = 1; o < TIDEMARK_ORIGINS; ++o) {
+            JsonObject one;
+            one.number("issued", now.prefetch_issued[o] - start_.prefetch_issued[o]);
+            one.number("used", now.prefetch_used[o] - start_.prefetch_used[o]);
+            one.number("late", now.prefetch_late[o] - start_.prefetch_late[o]);
+            one.number("wasted", now.prefetch_wasted[o] - start_.prefetch_wasted[o]);
+            out.object(names[o], one);
+        }
+        return out;
     }
     static void must(int error, const std::string &sentence) {
         if (error != 0)
@@ -210,18 +229,9 @@ void TidemarkSide::replay(const std::string &file) {
         return;
     char msg[512] = "";
     std::uint64_t pages = 0;
-    const tidemark_stats before = query();
     must(tidemark_backend_replay(backend_, file.c_str(), &pages, msg, sizeof(msg)), msg);
-    // Pages that are in DRAM already are passed over, and others may not fit: it is over when nothing comes.
-    const auto come = [&] { return query().prefetch_pages - before.prefetch_pages; };
-    constexpr int kStill = 20; // ms
-    std::uint64_t last = 0;
-    for (int still = 0; still < kStill && last < pages;) {
+    while (query().prefetch_queued != 0)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        const std::uint64_t now = come();
-        still = now == last ? still + 1 : 0;
-        last = now;
-    }
 }
 
 } // namespace
