@@ -135,7 +135,12 @@ TEST_CASE("spells are numbered anew without a trace") {
         if (i >= 32)
             refaults.refault(run, Kind::waited);
         refaults.left(run, true);
+        if (i == 700000) // numbers of the first round, met again in the second
+            refaults.left({PageIndex{512}, 64}, true);
+        if (i == 1747700)
+            refaults.refault({PageIndex{512}, 64}, Kind::unwaited);
     }
+    CHECK(refaults.count(Kind::unwaited) == 64);
     // 32 runs in turn, all out: a run's 31 successors left later.
     CHECK(refaults.saved(Kind::waited, 700) == 0);
     CHECK(refaults.saved(Kind::waited, 1400) == 1);
@@ -156,4 +161,17 @@ TEST_CASE("the curve is one of the last minutes") {
         refaults.tick(now);
     CHECK(refaults.count(Kind::waited) < 1e-9);
     CHECK(refaults.per_second(Kind::waited) >= 0);
+}
+
+TEST_CASE("rates are right from the first seconds on") {
+    Refaults refaults(kPages);
+    double now = 0;
+    for (const double until : {4.0, 100.0, 3000.0}) {
+        for (; now < until; now += 1) {
+            refaults.left({PageIndex{640}, 320}, true);
+            refaults.refault({PageIndex{640}, 320}, Kind::waited);
+            refaults.tick(now + 1);
+        }
+        CHECK(std::abs(refaults.per_second(Kind::waited) - 320) < 5);
+    }
 }

@@ -204,6 +204,17 @@ TEST_CASE("one working set, a long walk and noise are no changes of phase") {
                 g.access(page++ % kPages, false);
         });
     }
+    SECTION("now and then thirty pages, here or there") {
+        for (int i = 0; i < 20; ++i) {
+            const std::uint32_t from = 3000U * static_cast<std::uint32_t>(i);
+            guest.run(0.25, [from](GuestModel &g) {
+                for (std::uint32_t page = from; page < from + 30; ++page)
+                    g.access(page, false);
+            });
+            guest.run(15, [](GuestModel &) {});
+        }
+        CHECK(guest.profiler.report().phase == 0);
+    }
     SECTION("a few accesses here and there") {
         guest.run(600, [](GuestModel &g) {
             for (int i = 0; i < 2; ++i)
@@ -243,7 +254,10 @@ TEST_CASE("memory is bounded, and accesses from outside are no harm") {
         for (std::uint16_t &count : by_region)
             count = static_cast<std::uint16_t>(random());
         now += random() % 50 == 0 ? static_cast<double>(random() % 100000) : 0.25;
-        const double odd = random() % 100 == 0 ? NAN : random() % 100 == 1 ? -1e300 : now;
+        const double odd = random() % 100 == 0   ? NAN
+                           : random() % 100 == 1 ? -1e300
+                           : random() % 100 == 2 ? INFINITY
+                                                 : now;
         profiler.tick(odd, {true, by_region, by_region, random(), random(), random(), random()});
     }
     profiler.note_lost(5);
