@@ -11,13 +11,18 @@ namespace tidemark {
 
 class Score {
   public:
+    // Of how many pages at most it keeps a memory.
+    explicit Score(double memory) : memory_(memory) {}
+
     void add(double used, double not_used) {
         used_ += used;
         not_used_ += not_used;
-        if (const double all = used_ + not_used_; all > kMemory) {
-            used_ *= kMemory / all;
-            not_used_ *= kMemory / all;
-        }
+        if (const double all = used_ + not_used_; all > memory_)
+            fade(memory_ / all);
+    }
+    void fade(double keep) {
+        used_ *= keep;
+        not_used_ *= keep;
     }
     double pages() const { return used_ + not_used_; }
     double used() const { return used_; }
@@ -33,8 +38,8 @@ class Score {
     }
 
   private:
-    static constexpr double kMemory = 8192, kTogether = 16;
-    double used_ = 0, not_used_ = 0;
+    static constexpr double kTogether = 16;
+    double memory_, used_ = 0, not_used_ = 0;
 };
 
 } // namespace tidemark

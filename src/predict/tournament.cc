@@ -11,6 +11,8 @@ namespace tidemark {
 namespace {
 
 constexpr double kFewest = 64;         // pages judged before anything is earned
+constexpr double kFades = 120;         // seconds, of what the engine saw
+constexpr double kCreditAgain = 10;    // seconds
 constexpr double kMostTrial = 64;      // pages that a trial may save up
 constexpr double kClaimMemory = 65536; // pages over which claims are averaged
 
@@ -33,7 +35,7 @@ void Tournament::add(Predictor &predictor) {
 
 void Tournament::enable(Origin origin, bool on) {
     for (const auto &one : entrants_)
-        if (one->predictor->origin() == origin) {
+        if (one->predictor->origin() == origin && one->enabled != on) {
             one->enabled = on;
             one->waiting.clear();
             one->shadow.clear();
@@ -75,25 +77,36 @@ void Tournament::note(const Window &window) {
     }
 }
 
-void Tournament::judge(Entrant &one, const Outcome &now, double when) {
-    one.shadow.sweep(when);
+void Tournament::judge(Entrant &one, const Outcome &now, const Window &window) {
+    one.shadow.sweep(window.begin + window.seconds);
     const Shadow::Tally shadow = one.shadow.take();
     const Outcome fresh{since(now.used, one.seen.used), since(now.late, one.seen.late),
                         since(now.wasted, one.seen.wasted)};
     one.seen = now;
-    const std::uint64_t used = shadow.used + fresh.used, late = shadow.late + fresh.late,
-                        wasted = shadow.wasted + fresh.wasted;
-    one.totals.used += used;
-    one.totals.late += late;
-    one.totals.wasted += wasted;
-    one.score.add(static_cast<double>(used), static_cast<double>(late + wasted));
-    one.earning = one.score.pages() >= kFewest && surely(one) >= (one.earning ? kKeeps : kEarns);
+    one.totals.used += shadow.used + fresh.used;
+    one.totals.late += shadow.late + fresh.late;
+    one.totals.wasted += shadow.wasted + fresh.wasted;
+    one.shadows.add(static_cast<double>(shadow.used),
+                    static_cast<double>(shadow.late + shadow.wasted));
+    one.brought.fade(std::exp(-window.seconds / kFades));
+    one.brought.add(static_cast<double>(fresh.used),
+                    static_cast<double>(fresh.late + fresh.wasted));
+    one.credit = std::min(kCredit, one.credit + kCredit / kCreditAgain * window.seconds);
+    const bool known = proven(one) || one.shadows.pages() >= kFewest;
+    one.earning = known && surely(one) >= (one.earning ? kKeeps : kEarns);
+}
+
+// Enough was seen of what was brought in.
+bool Tournament::proven(const Entrant &one) {
+    return one.brought.pages() >= kFewest;
 }
 
 // Who has not earned anything yet is not believed before it has come true: those that come true do so first. Of one
 // that earns, the open pages are only waiting to be ordered.
 double Tournament::surely(const Entrant &one) {
-    return one.score.surely(one.earning ? 0 : static_cast<double>(one.shadow.open_pages()));
+    if (proven(one))
+        return one.brought.surely(0);
+    return one.shadows.surely(one.earning ? 0 : static_cast<double>(one.shadow.open_pages()));
 }
 
 // What it names joins what waits. The same page named twice is found out when it is to be ordered.
@@ -130,7 +143,8 @@ void Tournament::hear(Entrant &one, double now) {
 // Experience corrects what a predictor claims, the more there is of it.
 float Tournament::calibrated(const Entrant &one, float claimed) const {
     const double mean = one.claimed / one.claims;
-    const double right = (one.score.used() + kFewest * mean) / (one.score.pages() + kFewest);
+    const Score &score = proven(one) ? one.brought : one.shadows;
+    const double right = (score.used() + kFewest * mean) / (score.pages() + kFewest);
     return static_cast<float>(std::min(1.0, static_cast<double>(claimed) * right / mean));
 }
 
@@ -168,7 +182,7 @@ std::vector<Order> Tournament::step(const Window &window, const Outcomes &outcom
     std::vector<Entrant *> earning, trying;
     for (const auto &each : entrants_) {
         Entrant &one = *each;
-        judge(one, outcomes[static_cast<std::size_t>(one.predictor->origin())], now);
+        judge(one, outcomes[static_cast<std::size_t>(one.predictor->origin())], window);
         if (!one.enabled)
             continue;
         one.predictor->observe(window);
@@ -180,12 +194,16 @@ std::vector<Order> Tournament::step(const Window &window, const Outcomes &outcom
     purse_ = std::min(purse_, income) + income;
     trial_ = std::min({trial_ + static_cast<double>(waited_) * kTrial, kMostTrial, purse_});
     trial_ = std::min(trial_, std::max(1.0, income * kTrial) * (income > 0));
-    std::stable_sort(earning.begin(), earning.end(), [](const Entrant *a, const Entrant *b) {
-        return a->score.surely(0) > b->score.surely(0);
-    });
+    std::stable_sort(earning.begin(), earning.end(),
+                     [](const Entrant *a, const Entrant *b) { return surely(*a) > surely(*b); });
     std::vector<Order> orders;
-    for (Entrant *one : earning)
-        give(*one, purse_, orders);
+    for (Entrant *one : earning) {
+        double pages = proven(*one) ? purse_ : std::min(purse_, one->credit);
+        const double before = pages;
+        give(*one, pages, orders);
+        purse_ -= before - pages;
+        one->credit = std::max(0.0, one->credit - (before - pages));
+    }
     for (std::size_t i = 0; i < trying.size(); ++i) {
         const double before = trial_;
         give(*trying[(turn_ + i) % trying.size()], trial_, orders);

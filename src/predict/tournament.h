@@ -6,7 +6,9 @@
 //             |                                     or not before the forecast's end
 //             '-------------> ordered for it -----> what the engine saw of the pages it brought (Outcomes)
 //
-// A predictor of whose pages surely half are used in time (score.h) shares the bandwidth, the surest first. The
+// What the engine saw decides where there is enough of it, and shadows where there is not: they know nothing of what
+// had to leave for a page. It fades within minutes. A predictor of whose pages surely half are used in time (score.h)
+// shares the bandwidth, the surest first; on the word of its shadows alone it starts with some thousand pages. The
 // others get a trial share: one page for each hundred for which the guest waits, and at most a hundredth of the
 // bandwidth; so where nothing can be foretold next to nothing is read. Their shadows go on, so that they can earn it.
 //
@@ -52,6 +54,8 @@ class Tournament {
     // The share of pages that must be used to earn bandwidth, and to keep it.
     static constexpr double kEarns = 0.5, kKeeps = 0.4;
     static constexpr double kTrial = 0.01;
+    // Pages that one may order before enough was seen of what it brings.
+    static constexpr double kCredit = 2048;
     static constexpr std::size_t kMostWaiting = 8192;
 
     // budget: pages a second, of all predictors together.
@@ -76,17 +80,19 @@ class Tournament {
         Predictor *predictor;
         bool enabled = true, earning = false;
         Shadow shadow;
-        Score score;
-        Outcome seen;                   // of the engine's counters
-        double claimed = 0, claims = 0; // confidence summed over pages, recent ones
+        Score shadows{8192}, brought{1024}; // what would have been, and what was
+        double credit = kCredit;            // pages it may order while too little was seen of them
+        Outcome seen;                       // of the engine's counters
+        double claimed = 0, claims = 0;     // confidence summed over pages, recent ones
         std::deque<Expectation> waiting;
         Standing totals;
     };
 
     void note(const Window &window);
-    void judge(Entrant &entrant, const Outcome &now, double when);
+    void judge(Entrant &entrant, const Outcome &now, const Window &window);
     void hear(Entrant &entrant, double now);
     void give(Entrant &entrant, double &pages, std::vector<Order> &out);
+    static bool proven(const Entrant &entrant);
     static double surely(const Entrant &entrant);
     float calibrated(const Entrant &entrant, float claimed) const;
     bool wanted(std::uint32_t page) const { return out_[page] && !ordered_[page]; }

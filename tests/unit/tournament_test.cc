@@ -75,13 +75,16 @@ std::vector<Access> waits(std::uint32_t first, std::uint32_t count) {
     return {{PageIndex{first}, count, AccessKind::stored}};
 }
 
-// Makes it earn: 4 windows of 1024 pages named and needed.
-void be_right(Course &course, std::uint32_t first) {
+// Makes it earn: 4 windows of 1024 pages named and needed; and of those brought in,
+// so many are seen to be used.
+void be_right(Course &course, std::uint32_t first, std::uint64_t seen = 300) {
     for (std::uint32_t i = 0; i < 4; ++i) {
         course.say(first + i * 1024, 1024, 2);
         course.step();
         course.step(waits(first + i * 1024, 1024));
     }
+    course.outcomes[static_cast<std::size_t>(Origin::phases)].used += seen;
+    course.step();
 }
 
 } // namespace
@@ -100,14 +103,20 @@ TEST_CASE("nothing is ordered before it is earned, but a trial; being right earn
     CHECK(course.standing().earning);
     CHECK(course.standing().late == 0);
     CHECK(course.standing().used > 1000);
-    course.say(10000, 3000, 5);
+    // Some thousand pages on the word of shadows, and all when it is seen what comes of them.
+    course.say(10000, 6000, 5);
     course.step();
-    CHECK(course.ordered() == 3000);
-    REQUIRE(course.orders.size() == 1);
+    const std::uint64_t first = course.ordered();
+    CHECK(first > 500);
+    CHECK(first <= 2048);
+    REQUIRE_FALSE(course.orders.empty());
     CHECK(course.orders[0].origin == Origin::phases);
-    CHECK(course.orders[0].run == PageRun{PageIndex{10000}, 3000});
+    CHECK(course.orders[0].run.first == PageIndex{10000});
     CHECK(course.orders[0].until == course.now + 5);
     CHECK(course.orders[0].confidence > 0.9f);
+    course.outcomes[static_cast<std::size_t>(Origin::phases)].used += 100;
+    course.step();
+    CHECK(first + course.ordered() == 6000);
 }
 
 TEST_CASE("a predictor that is always wrong gets next to nothing, however sure it says it is") {
@@ -169,9 +178,20 @@ TEST_CASE("who earned and goes wrong is cut off, and can earn it again") {
     course.step();
     CHECK(course.ordered() <= 64);
     course.step(waits(20000, 1000));
-    for (int i = 0; i < 4; ++i)
-        be_right(course, 24000 + 5000 * static_cast<std::uint32_t>(i));
-    CHECK(course.standing().earning);
+    // Shadows alone don't outweigh what was seen ...
+    be_right(course, 24000, 0);
+    CHECK_FALSE(course.standing().earning);
+    SECTION("but if what is brought in on trial is used, that does") {
+        for (std::uint32_t i = 0; i < 4; ++i)
+            be_right(course, 30000 + 5000 * i);
+        CHECK(course.standing().earning);
+    }
+    SECTION("but what was seen long ago fades") {
+        for (int i = 0; i < 6 * 60 * 4; ++i)
+            course.step();
+        be_right(course, 30000, 0);
+        CHECK(course.standing().earning);
+    }
 }
 
 TEST_CASE("the budget is kept, and what does not fit waits for its turn until its time is over") {
@@ -209,6 +229,8 @@ TEST_CASE("a page is ordered once, whoever names it, and never if it is in DRAM 
         course.step();
         course.step(waits(8000 + i * 1024, 1024));
     }
+    course.outcomes[static_cast<std::size_t>(Origin::network)].used += 300;
+    course.step();
     REQUIRE(course.tournament.standings()[1].earning);
     course.say(20000, 200, 5);
     course.say(20100, 200, 5);
@@ -240,6 +262,13 @@ TEST_CASE("a page is ordered once, whoever names it, and never if it is in DRAM 
 TEST_CASE("a predictor that is off sees and orders nothing, and keeps what it had earned") {
     Course course;
     be_right(course, 0);
+    course.tournament.set_budget(0);
+    course.say(30000, 100, 5);
+    course.step();
+    course.tournament.enable(Origin::phases, true); // as it was: what waits goes on waiting
+    course.tournament.set_budget(100'000);
+    course.step();
+    CHECK(course.ordered() == 100);
     course.tournament.enable(Origin::phases, false);
     const int seen = course.parrot.seen;
     course.say(20000, 100, 5);
