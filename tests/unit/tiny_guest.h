@@ -66,6 +66,7 @@ class TinyGuest {
             go_out();
     }
     bool resident(std::uint32_t page) { return at(page).state == State::resident; }
+    std::uint32_t free() const { return dram_ - count_; }
 
     double now = 0;
     std::uint64_t faults = 0; // that waited for the disk
