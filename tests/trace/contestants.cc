@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "contestants.h"
 
+#include "base/check.h"
 #include "exact.h"
+#include "predict/network.h"
+#include "predict/phases.h"
 
 #include <memory>
 #include <utility>
@@ -12,6 +15,7 @@ namespace {
 
 // Half-life of the exact LFU, in accesses per page of DRAM.
 constexpr double kHalfLife = 16;
+constexpr std::uint32_t kHorizon = 10; // of the network, seconds
 
 struct PageOrder {
     explicit PageOrder(const PageTrace &trace) {
@@ -52,7 +56,24 @@ void add_exact(std::vector<Contestant> &out, const PageTrace &trace) {
 } // namespace
 
 std::vector<NamedPredictor> predictors() {
-    return {};
+    NamedPredictor phases, network;
+    phases.name = "phases";
+    phases.make = [](std::uint32_t pages, std::uint32_t dram) {
+        auto owner = std::make_unique<Phases>(pages);
+        owner->set_room(dram);
+        Predictor *const predictor = owner.get();
+        return Forecast{std::move(owner), {predictor, {}}};
+    };
+    network.name = "network";
+    network.make = [](std::uint32_t pages, std::uint32_t) {
+        auto owner = Network::make(pages, kHorizon);
+        TIDEMARK_CHECK(owner.has_value());
+        Network *const predictor = owner->get();
+        return Forecast{std::move(*owner), {predictor, [predictor](std::uint32_t free) {
+                                                predictor->set_room(free);
+                                            }}};
+    };
+    return {phases, network};
 }
 
 ModelCounts replay(const PageTrace &trace, const ModelOptions &options, double seconds_per_window) {
@@ -76,9 +97,9 @@ std::vector<Contestant> contestants(const PageTrace &trace, const Guest &guest) 
         all.push_back({std::move(name), sort, [&trace, options, window, make](std::uint32_t dram) {
                            ModelOptions with = options;
                            with.dram = dram;
-                           const auto own = make ? make(trace.pages, dram) : nullptr;
-                           if (own)
-                               with.predictors = {own.get()};
+                           const Forecast own = make ? make(trace.pages, dram) : Forecast{};
+                           if (own.owner)
+                               with.predictors = {own.partner};
                            return replay(trace, with, window);
                        }});
     };

@@ -28,9 +28,13 @@ struct Contestant {
 };
 
 // A forecast of src/predict; made anew for each replay, because it learns. `pages` of RAM, `dram` of them in DRAM.
+struct Forecast {
+    std::unique_ptr<Predictor> owner;
+    Partner partner;
+};
 struct NamedPredictor {
     std::string name;
-    std::function<std::unique_ptr<Predictor>(std::uint32_t pages, std::uint32_t dram)> make;
+    std::function<Forecast(std::uint32_t pages, std::uint32_t dram)> make;
 };
 std::vector<NamedPredictor> predictors();
 

@@ -270,18 +270,21 @@ void EngineModel::age() {
 void EngineModel::end_windows(double now) {
     while (!options_.predictors.empty() && now >= window_begin_ + options_.window_seconds) {
         const Window window{window_begin_, options_.window_seconds, log_, heat_};
-        for (Predictor *predictor : options_.predictors)
-            predictor->observe(window);
+        for (const Partner &partner : options_.predictors)
+            partner.predictor->observe(window);
         window_begin_ += options_.window_seconds;
         log_.clear();
         std::fill(heat_.begin(), heat_.end(), 0.0F);
-        for (Predictor *predictor : options_.predictors)
-            ask(*predictor);
+        for (const Partner &partner : options_.predictors)
+            ask(partner);
     }
 }
 
 // At most half of DRAM for one window; what is expected makes room for itself.
-void EngineModel::ask(Predictor &predictor) {
+void EngineModel::ask(const Partner &partner) {
+    Predictor &predictor = *partner.predictor;
+    if (partner.tell_room)
+        partner.tell_room(free_pages());
     std::vector<Expectation> expected;
     predictor.expect(expected);
     std::uint32_t budget = dram_ / 2;

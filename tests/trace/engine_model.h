@@ -26,19 +26,26 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
 namespace tidemark::trace {
 
+// A predictor that takes part, and how it is told before it is asked how many pages of DRAM are free.
+struct Partner {
+    Predictor *predictor = nullptr; // not owned; it belongs to one model
+    std::function<void(std::uint32_t free)> tell_room;
+};
+
 struct ModelOptions {
     PolicyKind policy = PolicyKind::lru;
     std::uint32_t dram = 0; // pages
     bool streams = false, successors = false;
-    std::uint32_t staged_share = 0;      // in 1/256 of DRAM; 0: the policy's own
-    double window_seconds = 0.25;        // between two looks of the predictors
-    float confidence = 0.5F;             // less is not brought in
-    std::vector<Predictor *> predictors; // not owned; each belongs to one model
+    std::uint32_t staged_share = 0; // in 1/256 of DRAM; 0: the policy's own
+    double window_seconds = 0.25;   // between two looks of the predictors
+    float confidence = 0.5F;        // less is not brought in
+    std::vector<Partner> predictors;
 };
 
 struct ModelCounts {
@@ -84,7 +91,7 @@ class EngineModel {
     void age();
 
     void end_windows(double now);
-    void ask(Predictor &predictor);
+    void ask(const Partner &partner);
 
     ModelOptions options_;
     std::uint32_t dram_, batch_, clean_batch_, reserve_low_, reserve_high_, staged_target_;

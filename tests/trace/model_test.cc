@@ -2,10 +2,11 @@
 //
 // The model of the engine: what it keeps in DRAM, what it calls a refault, and how predictors join in.
 #include "contestants.h"
-#include "scan_mix.h"
+#include "synthetic.h"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators_all.hpp>
+#include <set>
 #include <vector>
 
 using namespace tidemark;
@@ -130,10 +131,12 @@ TEST_CASE("any predictor can join, and is judged by what became of its pages") {
     ModelOptions chosen = options(PolicyKind::lru, 500);
     const ModelCounts alone = replay(trace, chosen, kWindow);
     Clairvoyant predictor(2000);
-    chosen.predictors = {&predictor};
+    int asked = 0;
+    chosen.predictors = {{&predictor, [&](std::uint32_t) { ++asked; }}};
     chosen.window_seconds = kWindow;
     const ModelCounts with = replay(trace, chosen, kWindow);
     CHECK(predictor.windows_ > 100);
+    CHECK(asked == predictor.windows_);
     CHECK(with.refaults * 2 < alone.refaults);
     const auto at = static_cast<std::size_t>(Origin::phases);
     CHECK(with.brought[at] > 0);
@@ -150,4 +153,27 @@ TEST_CASE("the scan mix has its scans") {
     for (const TraceAccess access : trace.accesses)
         scanned += access.page >= 100 ? 1 : 0;
     CHECK(scanned == 150);
+}
+
+TEST_CASE("the phase mix returns to its sets") {
+    PhaseMix mix;
+    mix.sets = 2;
+    mix.pages = 160;
+    mix.stay = 400;
+    mix.rounds = 2;
+    const PageTrace trace = make_phase_mix(mix);
+    REQUIRE(trace.accesses.size() == 1600);
+    CHECK(trace.window_instructions == 50000000); // 20 accesses of 400, 10 seconds
+    const auto set_of = [&](std::size_t turn) {
+        std::set<std::uint32_t> pages;
+        for (std::size_t i = turn * 400; i < (turn + 1) * 400; ++i)
+            pages.insert(trace.accesses[i].page);
+        return pages;
+    };
+    CHECK(set_of(0).size() == 160);
+    CHECK(set_of(0) == set_of(2));
+    CHECK(set_of(1) == set_of(3));
+    CHECK(set_of(0) != set_of(1));
+    for (std::size_t i = 0; i < 160; ++i) // in the same order
+        CHECK(trace.accesses[i].page == trace.accesses[800 + i].page);
 }

@@ -3,7 +3,7 @@
 // The replay tool against slower ways to the same numbers, and its file against damage.
 #include "contestants.h"
 #include "exact.h"
-#include "scan_mix.h"
+#include "synthetic.h"
 
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
