@@ -17,8 +17,9 @@ constexpr double kInside = 0.9;       // of the uses in a stay, so many are expe
 constexpr double kJump = 0.3;         // of the share of novel uses
 constexpr double kBurst = 8;          // novel blocks a second against what was usual
 constexpr std::uint32_t kFewBlocks = 32;
-constexpr double kQuiet = 2;  // seconds
-constexpr double kSmooth = 2; // seconds; of the rate of novel blocks
+constexpr std::size_t kPiece = 512, kPieces = 8; // accesses
+constexpr double kQuiet = 2;                     // seconds
+constexpr double kSmooth = 2;                    // seconds; of the rate of novel blocks
 
 bool is_use(AccessKind kind) {
     return kind != AccessKind::left && kind != AccessKind::wasted;
@@ -147,7 +148,25 @@ bool Phases::deserted() const {
            2 * stay_.absent >= used_.count();
 }
 
+// A window in which much happened is looked at piece by piece, so that a change in the midst of it is seen, and
+// what belongs to the stay before is not taken for the new one's.
 void Phases::observe(const Window &window) {
+    const std::size_t pieces = std::clamp<std::size_t>(window.accesses.size() / kPiece, 1, kPieces);
+    const std::size_t each = window.accesses.size() / pieces;
+    const double end = window.begin + window.seconds;
+    Window piece{window.begin, 0, {}, {}};
+    for (std::size_t i = 0; i < pieces; ++i) {
+        const bool last = i + 1 == pieces;
+        piece.accesses =
+            last ? window.accesses.subspan(i * each) : window.accesses.subspan(i * each, each);
+        const double until = last ? end : window.accesses[(i + 1) * each].ms * 1e-3;
+        piece.seconds = std::clamp(until, piece.begin, end) - piece.begin;
+        look_at(piece);
+        piece.begin += piece.seconds;
+    }
+}
+
+void Phases::look_at(const Window &window) {
     now_ = window.begin;
     if (deserted()) {
         leave(stay_.last_use);

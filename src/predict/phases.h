@@ -85,6 +85,7 @@ class Phases final : public Predictor {
         std::uint32_t most = UINT32_MAX; // pages
     };
 
+    void look_at(const Window &piece);
     Evidence look(const Window &window);
     void note(const Window &window);
     void note_use(const Access &access, PageIndex page);

@@ -11,6 +11,7 @@ namespace tidemark {
 namespace {
 
 constexpr double kFewest = 64;         // pages judged before anything is earned
+constexpr double kSaved = 1;           // second of bandwidth that may be saved up
 constexpr double kFades = 120;         // seconds, of what the engine saw
 constexpr double kCreditAgain = 10;    // seconds
 constexpr double kMostTrial = 64;      // pages that a trial may save up
@@ -191,7 +192,7 @@ std::vector<Order> Tournament::step(const Window &window, const Outcomes &outcom
         (one.earning ? earning : trying).push_back(&one);
     }
     const double income = budget_ * window.seconds;
-    purse_ = std::min(purse_, income) + income;
+    purse_ = std::min(purse_ + income, std::max(budget_ * kSaved, income));
     trial_ = std::min({trial_ + static_cast<double>(waited_) * kTrial, kMostTrial, purse_});
     trial_ = std::min(trial_, std::max(1.0, income * kTrial) * (income > 0));
     std::stable_sort(earning.begin(), earning.end(),

@@ -86,8 +86,7 @@ TEST_CASE("the second visit to a set is recognised, and all the rest of it named
     }
 }
 
-TEST_CASE(
-    "from the third round on the next set is named before its turn, and faults almost vanish") {
+TEST_CASE("what is brought in ahead spares most faults, from the second round on") {
     Watched with(true), without(false);
     const auto sets = scattered_sets(kPages, 3, 0.2, 8);
     std::uint64_t faults[2][5] = {};

@@ -24,7 +24,8 @@ class TinyGuest {
 
     TinyGuest(std::uint32_t pages, std::uint32_t dram) : pages_(pages), dram_(dram) {}
     Costs costs;
-    // Called at the end of each window of a quarter of a second.
+    double window = 0.25; // seconds; not to be changed once time has passed
+    // Called at the end of each window.
     std::function<void(const Window &)> on_window;
 
     void touch(std::uint32_t page) {
@@ -133,6 +134,8 @@ class TinyGuest {
             at(page).by = origin;
             at(page).staged = ++ahead % 16 == 0;
         }
+        if (window_end_ == 0)
+            window_end_ = window;
         while (now >= window_end_) {
             std::vector<Access> seen;
             seen.swap(log_);
@@ -141,15 +144,15 @@ class TinyGuest {
                 if (one.kind != AccessKind::left && one.kind != AccessKind::wasted)
                     heat[one.first.value / kRegionPages] += static_cast<float>(one.count);
             if (on_window)
-                on_window({window_end_ - 0.25, 0.25, seen, heat});
-            window_end_ += 0.25;
+                on_window({window_end_ - window, window, seen, heat});
+            window_end_ += window;
         }
     }
 
     std::vector<Page> pages_;
     std::uint32_t dram_, count_ = 0, head_ = kEnd, tail_ = kEnd;
     std::deque<std::pair<std::uint32_t, Origin>> queue_;
-    double disk_free_ = 0, window_end_ = 0.25;
+    double disk_free_ = 0, window_end_ = 0;
     std::vector<Access> log_;
 };
 
