@@ -184,18 +184,24 @@ class Bench:
             for name in self.levels:
                 self.run_level(name, number)
 
+    def from_levels(self, what):
+        """What the levels' functions of that name say, all in one."""
+        said = {}
+        for name, module in self.levels.items():
+            if hasattr(module, what):
+                self.take_shares_of(name)
+                found = self.attempt(f"{what} of the {name} level",
+                                     lambda module=module: getattr(module, what)(self.options))
+                said.update(found or {})
+        return said
+
     def results(self):
         rows = summarize(self.measurements)
         floor = floors_summary(self.floors)
-        facts = {}
-        for name, module in self.levels.items():
-            if hasattr(module, "facts"):
-                self.take_shares_of(name)
-                found = self.attempt(f"facts of the {name} level",
-                                     lambda module=module: module.facts(self.options))
-                facts.update(found or {})
+        facts, tables = self.from_levels("facts"), self.from_levels("tables")
         return {"environment": {**self.environment, **facts}, "floors": floor, "floor_rounds": self.floors,
-                "summary": rows, "targets": targets.evaluate(Lookup(rows, self.measurements, floor)),
+                "summary": rows, "tables": tables,
+                "targets": targets.evaluate(Lookup(rows, self.measurements, floor)),
                 "failures": self.failures, "measurements": self.measurements}
 
     def finish(self):

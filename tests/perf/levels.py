@@ -6,6 +6,7 @@ A level is a module with
     prepare(options)                       before the first round; may be absent
     run(side, dram_percent, options)       one round of one side: an iterator of measurements
     facts(options)                         sentences about how it measured, by name; may be absent
+    tables(options)                        text for the report that no side is needed for, by title; may be absent
 A measurement is a dict, see README.md."""
 import dataclasses
 import os

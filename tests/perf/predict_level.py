@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The predict level (scripts/bench predict): what is in DRAM before it is touched, and what is out of it before
 it must be. The process level's program and DRAM, beside Tidemark with prefetch off and kernel swap."""
+import subprocess
+
 import process_level
+from levels import LevelError
 from process_level import prepare, scale  # noqa: F401 pylint: disable=unused-import
 
 SIDES = ["tidemark", "off", "swap", "unlearned"]
@@ -17,6 +20,18 @@ ALONE, PLENTY = "idle-reclaim", 96
 def facts(options):
     return {name.replace("process", "predict", 1): sentence
             for name, sentence in process_level.facts(options).items()}
+
+
+def tables(options):
+    """The forecasts of the network beside two that cost nothing, on traces made for it."""
+    path = options.build / "tests/perf/forecast_table"
+    if not path.exists():
+        raise LevelError(f"{path} is missing: scripts/bench builds it")
+    done = subprocess.run([path, "--seed", str(options.seed)], capture_output=True, text=True, check=False,
+                          timeout=600)
+    if done.returncode != 0:
+        raise LevelError(f"forecast_table ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+    return {"forecasts of heat, network and baselines": done.stdout.rstrip()}
 
 
 def asked_for(names, options):

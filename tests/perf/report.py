@@ -193,6 +193,8 @@ def text(results):
                 *inside_lines(results["measurements"], level, percent)]
     if any(side["capped"] for row in rows for side in row["sides"].values()):
         out += ["", "* cut short by the time limit of a workload; its figure is per operation done"]
+    for name, lines in results.get("tables", {}).items():
+        out += ["", f"== {name} ==", lines]
     out += ["", "Targets", target_lines(results["targets"])]
     met = sum(one["verdict"] == "met" for one in results["targets"])
     missed = sum(one["verdict"] == "missed" for one in results["targets"])

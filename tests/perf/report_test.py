@@ -108,9 +108,10 @@ class Rows(unittest.TestCase):
 
     def test_whole_report_and_plot(self):
         results = {"environment": {"kernel": "Linux <&>"}, "floors": {}, "summary": self.rows,
-                   "measurements": self.measurements, "failures": ["zram: no module"],
+                   "measurements": self.measurements, "failures": ["zram: no module"], "tables": {"forecasts": "network 0.5"},
                    "targets": targets.evaluate(Lookup(self.rows, self.measurements, {}))}
         text = report.text(results)
+        self.assertIn("== forecasts ==\nnetwork 0.5\n", text)
         self.assertIn("FAILED: zram: no module", text)
         self.assertIn("Every byte was verified in all 12 measurements.", text)
         picture = minidom.parseString(plot.svg(results))
