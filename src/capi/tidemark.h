@@ -142,7 +142,7 @@ struct tidemark_prefetch_terms {
     size_t size;
     enum tidemark_tier_class target; /* DRAM, or NVME: from QLC up */
     /* 0 .. 1: the share of the pages that will be used. Weighed against what would have to leave DRAM; pages
-     * below 0.75 are not mapped but wait where their first use is seen */
+     * below 0.5 are not mapped but wait where their first use is seen */
     double confidence;
     uint32_t deadline_ms; /* of no use after so long; 0 = whenever */
 };

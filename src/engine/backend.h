@@ -271,7 +271,9 @@ class Backend {
     bool prefetch_pays(const PrefetchQueue::Order &order) TIDEMARK_REQUIRES(mutex_);
     bool take_prefetch(PrefetchQueue::Order &order, Loader &loader) TIDEMARK_REQUIRES(mutex_);
     void bring_in(Loader &loader, const PrefetchTerms &terms);
-    bool stage_loaded(Loader &loader, std::size_t first, std::size_t count);
+    bool stage_loaded(Loader &loader, std::size_t first, std::size_t count,
+                      Clock::time_point until);
+    void release_watched() TIDEMARK_REQUIRES(mutex_);
 
     // control.cc
     void wait_still(PageIndex page) TIDEMARK_REQUIRES(mutex_);
@@ -320,6 +322,13 @@ class Backend {
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     std::deque<PageIndex>
         staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
+    struct Watched {
+        PageIndex page;
+        Clock::time_point until;
+        std::uint64_t turnover; // of counters_.evicted_pages
+    };
+    // Prefetched to S, oldest first; may hold leavers.
+    std::deque<Watched> watched_queue_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<PageRun> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint32_t stale_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0; // in them
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);

@@ -61,11 +61,13 @@ bool Backend::evict_some() {
     bool stage = false, clean = false;
     {
         MutexLock lock(mutex_);
+        release_watched();
         if (stopping_ || free_pages() >= reserve_high_) {
             reserve_short_ = false;
             return false;
         }
-        const std::uint32_t staged = table_.count(PageState::staged);
+        const std::uint32_t all = table_.count(PageState::staged);
+        const auto staged = all - std::min(all, static_cast<std::uint32_t>(watched_queue_.size()));
         stage = staged < staged_target() + kBatch;
         clean = staged >= staged_target() || free_pages() < reserve_low_;
     }

@@ -90,6 +90,7 @@ class Lfu final : public EvictionPolicy {
         case EnterReason::put_back:
             return rank;
         case EnterReason::first_touch:
+        case EnterReason::foreseen:
             return std::max<std::uint8_t>(rank, 1);
         case EnterReason::refault_staged:
         case EnterReason::refault_stored:

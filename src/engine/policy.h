@@ -21,6 +21,7 @@ enum class EnterReason : std::uint8_t {
     refault_staged,
     refault_stored,
     unasked,  // read-ahead or prefetch: not an access
+    foreseen, // prefetch that is sure to be used: as good as an access
     put_back, // could not leave (pinned)
 };
 

@@ -14,8 +14,9 @@
 namespace tidemark {
 
 namespace {
-constexpr float kReadCost = 0.1F;        // of a demand read; measured 4 to 15 us against 60
-constexpr std::uint32_t kWhileBusy = 64; // pages at a time while demand reads are under way
+constexpr float kReadCost = 0.1F;           // of a demand read; measured 4 to 15 us against 60
+constexpr std::uint32_t kWhileBusy = 64;    // pages at a time while demand reads are under way
+constexpr std::uint32_t kWatchedShare = 16; // of DRAM may wait in S for a use that was foretold
 constexpr std::uint64_t kProbationLeast =
     512; // pages that make a new figure of what probation was worth
 } // namespace
@@ -96,23 +97,32 @@ bool Backend::take_prefetch(PrefetchQueue::Order &order, Loader &loader) {
 
 // Reads loader.items; what comes back good is mapped, or waits in S to be seen used.
 void Backend::bring_in(Loader &loader, const PrefetchTerms &terms) {
+    bool room = false;
+    {
+        MutexLock lock(mutex_);
+        release_watched();
+        room = watched_queue_.size() < limit_pages_ / kWatchedShare;
+    }
     loader.read(false, [&](std::size_t first, std::size_t count) {
         for (std::size_t i = first; i < first + count;) {
             const auto watched = [&](std::size_t k) {
-                return is_watched(loader.items[k].page, terms);
+                return room && is_watched(loader.items[k].page, terms);
             };
             std::size_t end = i + 1;
             while (end < first + count && watched(end) == watched(i))
                 ++end;
-            if (!watched(i) || !stage_loaded(loader, i, end - i))
-                land(loader, i, end - i, nullptr, EnterReason::unasked);
+            if (!watched(i) || !stage_loaded(loader, i, end - i, terms.until))
+                land(loader, i, end - i, nullptr,
+                     terms.confidence < PrefetchQueue::kMapped ? EnterReason::unasked
+                                                               : EnterReason::foreseen);
             i = end;
         }
     });
 }
 
 // Copies the pages to S instead of R. False, and nothing done, if S has other use there.
-bool Backend::stage_loaded(Loader &loader, std::size_t first, std::size_t count) {
+bool Backend::stage_loaded(Loader &loader, std::size_t first, std::size_t count,
+                           Clock::time_point until) {
     {
         MutexLock lock(mutex_);
         for (std::size_t i = first; i < first + count; ++i) {
@@ -141,7 +151,7 @@ bool Backend::stage_loaded(Loader &loader, std::size_t first, std::size_t count)
                 continue;
             table_[page].set(page_flags::watched);
             finish(page, PageState::staged, now);
-            staged_queue_.push_back(page);
+            watched_queue_.push_back({page, until, counters_.evicted_pages + limit_pages_});
             if (recorder_)
                 recorder_->note(page);
         }
@@ -149,6 +159,22 @@ bool Backend::stage_loaded(Loader &loader, std::size_t first, std::size_t count)
     if (copied < count)
         land(loader, first + copied, count - copied, nullptr, EnterReason::unasked);
     return true;
+}
+
+// Those whose time is over, or that have been there while as much left DRAM as fits, are on probation like any
+// other from now on.
+void Backend::release_watched() {
+    const auto now = Clock::now();
+    while (!watched_queue_.empty()) {
+        const Watched &oldest = watched_queue_.front();
+        const PageEntry &entry = table_[oldest.page];
+        const bool here = entry.state == PageState::staged && entry.has(page_flags::watched);
+        if (here && oldest.until > now && counters_.evicted_pages < oldest.turnover)
+            return;
+        if (here)
+            staged_queue_.push_back(oldest.page);
+        watched_queue_.pop_front();
+    }
 }
 
 } // namespace tidemark

@@ -36,7 +36,7 @@ class PrefetchQueue {
     static constexpr std::size_t kPiecesMost = 1u << 20;
     // From here on pages are mapped when they come in: nothing is seen of their use, and nothing is paid for
     // it. Below, and a few of the predictors' (is_watched()), wait in S, where a use costs a fault without I/O.
-    static constexpr float kMapped = 0.75F;
+    static constexpr float kMapped = 0.5F;
 
     struct Order {
         std::uint64_t ticket = 0;

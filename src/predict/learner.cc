@@ -103,9 +103,11 @@ std::vector<Order> Learner::learn() {
     profiler_.note(window_);
     profiler_.note_lost(lost_);
     profiler_.tick(now, residency(report));
+    const std::uint32_t allowed = report.config.prefetch ? report.config.predictors : 0;
     for (const Origin origin : {Origin::phases})
-        tournament_.enable(origin,
-                           report.config.prefetch && (report.config.predictors & bit(origin)) != 0);
+        if (((allowed ^ allowed_) & bit(origin)) != 0)
+            tournament_.enable(origin, (allowed & bit(origin)) != 0);
+    allowed_ = allowed;
     phases_.set_room(static_cast<std::uint32_t>(report.config.dram_limit / kPageSize));
     if (lost_ != 0)
         tournament_.lost();

@@ -40,7 +40,7 @@ TEST_CASE("an unsure order brings pages to S, where their first use is seen", "[
     machine.write_all();
     const PageRun run = stored_run(machine);
     REQUIRE(run.count >= 32);
-    REQUIRE(machine.prefetch(run, {.origin = Origin::network, .confidence = 0.5F}));
+    REQUIRE(machine.prefetch(run, {.origin = Origin::network, .confidence = 0.3F}));
     REQUIRE(eventually([&] { return machine.prefetched(Origin::network) >= 32; }));
     REQUIRE(eventually([&] { return machine.memory->shadow_present(run.first.next(8)); }));
     CHECK_FALSE(machine.memory->guest_present(run.first.next(8)));

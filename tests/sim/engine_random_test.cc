@@ -112,7 +112,7 @@ void operator_thread(Machine &machine, std::uint32_t pages, std::uint64_t seed,
             machine.prefetch({PageIndex{static_cast<std::uint32_t>(random() % (pages - 64))}, 64},
                              {.to_dram = random() % 2 == 0,
                               .origin = random() % 2 == 0 ? Origin::request : Origin::phases,
-                              .confidence = random() % 2 == 0 ? 1.0F : 0.5F});
+                              .confidence = random() % 2 == 0 ? 1.0F : 0.3F});
             break;
         default:
             std::this_thread::sleep_for(
