@@ -167,7 +167,8 @@ Belady::Belady(Pages accesses) : accesses_(accesses), next_(accesses.size(), kNe
 std::uint64_t Belady::refaults(std::uint32_t dram) const {
     std::vector<bool> seen(pages_of(accesses_));
     std::vector<std::uint32_t> due(seen.size()); // next use of a resident page, 0 if not resident
-    std::priority_queue<std::pair<std::uint32_t, std::uint32_t>> farthest; // old entries linger
+    std::priority_queue<std::pair<std::uint32_t, std::uint32_t>>
+        farthest; // entries whose use is past stay, below all others
     std::uint32_t resident = 0;
     std::uint64_t refaults = 0;
     for (std::size_t now = 0; now < accesses_.size(); ++now) {
@@ -176,11 +177,8 @@ std::uint64_t Belady::refaults(std::uint32_t dram) const {
             refaults += seen[page] ? 1 : 0;
             seen[page] = true;
             while (resident >= dram) {
-                const auto [use, victim] = farthest.top();
+                due[farthest.top().second] = 0;
                 farthest.pop();
-                if (due[victim] != use)
-                    continue;
-                due[victim] = 0;
                 --resident;
             }
             ++resident;

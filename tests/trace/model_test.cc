@@ -2,6 +2,7 @@
 //
 // The model of the engine: what it keeps in DRAM, what it calls a refault, and how predictors join in.
 #include "contestants.h"
+#include "exact.h"
 #include "synthetic.h"
 
 #include <catch2/catch_test_macros.hpp>
@@ -124,6 +125,24 @@ TEST_CASE("probation tells LRU what is used: a hot set survives beside a walk") 
     const ModelCounts fifo = replay(trace, options(PolicyKind::fifo, 1000), kWindow);
     CHECK(lru.staged > 0);
     CHECK(lru.refaults < fifo.refaults);
+}
+
+TEST_CASE("on zipf, faults and probation are enough for LRU to be near one that sees each access") {
+    constexpr std::uint32_t kPages = 32768, kDram = 8192;
+    const PageTrace trace = make_scan_mix({kPages, 0, 300000, 1, 1});
+    std::vector<std::uint32_t> pages;
+    for (const TraceAccess access : trace.accesses)
+        pages.push_back(access.page);
+    const auto exact = static_cast<double>(LruCurve(pages).refaults(kDram));
+    const auto refaults = [&](const ModelCounts &counts) {
+        return static_cast<double>(counts.refaults) / exact;
+    };
+    const ModelCounts lru = replay(trace, options(PolicyKind::lru, kDram), kWindow);
+    const ModelCounts fifo = replay(trace, options(PolicyKind::fifo, kDram), kWindow);
+    INFO(refaults(lru) << " " << refaults(fifo) << " " << lru.staged);
+    CHECK(refaults(lru) < 1.22);
+    CHECK(refaults(fifo) > 1.3);
+    CHECK(lru.staged * 10 > lru.refaults);
 }
 
 TEST_CASE("any predictor can join, and is judged by what became of its pages") {
