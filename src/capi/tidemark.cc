@@ -7,6 +7,7 @@
 #include "capi/options.h"
 #include "capi/stats.h"
 #include "sys/host_pressure.h"
+#include "sys/uring_queue.h"
 
 #include <algorithm>
 #include <cstring>
@@ -28,7 +29,8 @@ Listener listener_for(const tidemark_engine *engine, const tidemark_backend_opti
                                                                         const std::string &text) {
             log(opaque, static_cast<tidemark_log_level>(level), text.c_str());
         };
-    listener.io_pressure = host_io_pressure;
+    if (input_waits_are_quiet()) // else our own waits look like a busy disk
+        listener.io_pressure = host_io_pressure;
     return listener;
 }
 

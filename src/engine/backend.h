@@ -334,7 +334,10 @@ class Backend {
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
-    Streams streams_ TIDEMARK_GUARDED_BY(mutex_);
+    Streams streams_ TIDEMARK_GUARDED_BY(mutex_){[this](PageIndex page) TIDEMARK_REQUIRES(mutex_) {
+        const PageState state = table_[page].state;
+        return state == PageState::stored || on_probation(state);
+    }};
     Successors successors_ TIDEMARK_GUARDED_BY(mutex_){0};
     std::vector<PageIndex>
         expected_ TIDEMARK_GUARDED_BY(mutex_); // of plan_load(), kept for its memory

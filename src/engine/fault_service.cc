@@ -254,8 +254,11 @@ LoadItem Backend::item_of(PageIndex page, const PageEntry &entry) {
 }
 
 Plan Backend::plan_read(const Fault &fault, Loader &loader) {
-    const Ahead ahead = follows(Origin::streams) ? streams_.look(fault.page, kLoadWindow) : Ahead{};
-    if (ahead.pages == kLoadWindow && ahead.in_order()) {
+    Ahead ahead = follows(Origin::streams) ? streams_.look(fault.page, Streams::kMost) : Ahead{};
+    // Thousands of pages are worth it only once all of a read's window has been walked over.
+    const bool sure = ahead.pages == Streams::kMost && ahead.in_order();
+    ahead.pages = std::min(ahead.pages, kLoadWindow);
+    if (sure) {
         // A guest that has caught up waits for the whole region, and the next ones are under way.
         const PageRun region = table_.region_run(fault.page);
         const bool early = fault.page.value - region.first.value < kRegionPages / 8;

@@ -12,15 +12,20 @@ constexpr std::uint32_t kFirstWindow = 2;
 constexpr std::int64_t kLongestStride = 64;
 } // namespace
 
-bool Streams::Stream::expects(std::int64_t page) const {
-    const std::int64_t apart = (page - next) / stride;
-    return window != 0 && (page - next) % stride == 0 && apart >= 0 &&
-           apart <= static_cast<std::int64_t>(slack);
+bool Streams::expects(const Stream &stream, std::int64_t page) const {
+    const std::int64_t apart = (page - stream.next) / stream.stride;
+    if (stream.window == 0 || (page - stream.next) % stream.stride != 0 || apart < 0 ||
+        apart > static_cast<std::int64_t>(stream.slack))
+        return false;
+    for (std::int64_t over = stream.next; over != page; over += stream.stride)
+        if (faults_(PageIndex{static_cast<std::uint32_t>(over)}))
+            return false;
+    return true;
 }
 
 Ahead Streams::look(PageIndex page, std::uint32_t most) const {
     for (const Stream &stream : streams_)
-        if (stream.expects(page.value))
+        if (expects(stream, page.value))
             return {std::min(most, stream.window * 4), stream.stride};
     return {};
 }
@@ -40,7 +45,7 @@ Streams::Stream *Streams::nearest(std::int64_t page) {
 std::uint32_t Streams::served(PageIndex at, std::uint32_t pages, std::uint32_t read) {
     const std::int64_t page = at.value;
     for (Stream &stream : streams_)
-        if (stream.expects(page)) {
+        if (expects(stream, page)) {
             stream.next = page + std::int64_t{pages} * stream.stride;
             stream.last = page;
             stream.window = stream.slack = std::clamp(pages, kFirstWindow, kMost);

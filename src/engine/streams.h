@@ -7,7 +7,8 @@
 //                                 row make it a stream of that stride. None near: a new stream, page by page
 //    fault at an expected place   the window grows fourfold
 //
-// Pages a stream steps over because they are in DRAM raise no fault, so a fault may be several strides on.
+// Pages a stream steps over because they are in DRAM raise no fault, so a fault may be several strides on: if none
+// of those in between would have raised one.
 #pragma once
 
 #include "base/units.h"
@@ -15,6 +16,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 namespace tidemark {
 
@@ -29,6 +32,11 @@ struct Ahead {
 class Streams {
   public:
     static constexpr std::uint32_t kMost = 64; // pages of a window
+    // True for a page whose use raises a fault.
+    using Faults = std::function<bool(PageIndex)>;
+
+    explicit Streams(Faults faults = [](PageIndex) { return false; })
+        : faults_(std::move(faults)) {}
 
     // What is worth having with a fault at `page`, at most `most` pages.
     Ahead look(PageIndex page, std::uint32_t most) const;
@@ -45,10 +53,11 @@ class Streams {
         std::uint32_t window = 0; // of the last fault; 0: no stream
         std::uint32_t slack = 0;  // strides beyond `next` at which a fault is expected, too
         std::uint32_t read = 0;   // pages read ahead with the last fault
-        bool expects(std::int64_t page) const;
     };
+    bool expects(const Stream &stream, std::int64_t page) const;
     Stream *nearest(std::int64_t page);
 
+    Faults faults_;
     std::array<Stream, 16> streams_{};
     std::size_t oldest_ = 0;
 };

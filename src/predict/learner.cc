@@ -54,6 +54,8 @@ void Learner::main() {
             on_ = backend_.config().learn;
             if (on_)
                 orders = learn();
+            else
+                began_ = backend_.seconds_attached();
             cpu_seconds_ = thread_cpu_seconds();
         }
         order(orders);

@@ -68,6 +68,7 @@ class UringQueue final : public IoQueue {
     void start(IoRequest *request);
     void push(Flight &flight);
     void flush();
+    void enter();
     bool advance(Flight &flight, std::int32_t result);
     void keep_rest(Flight &flight, std::uint64_t transferred);
     Event settle(io_uring_cqe *cqe);
@@ -81,5 +82,9 @@ class UringQueue final : public IoQueue {
     std::vector<Flight *> free_;
     std::deque<IoRequest *> finished_; // completed inside submit(), not yet handed out
 };
+
+// The kernel can be told that waiting for inputs is no wait for a disk (Linux 6.15). If it can't, the host's I/O
+// pressure is high wherever a UringQueue waits.
+bool input_waits_are_quiet();
 
 } // namespace tidemark
