@@ -41,11 +41,19 @@ EngineModel::EngineModel(std::uint32_t pages, ModelOptions options)
     : options_(std::move(options)), dram_(std::max(options_.dram, 1u)),
       batch_(scaled(kBatch, dram_)), clean_batch_(scaled(kCleanBatch, dram_)),
       reserve_low_(std::min(kReserveMost, dram_ / 64)), reserve_high_(reserve_low_ * 2),
-      staged_target_(0), policy_(make_policy(options_.policy, dram_)), successors_(pages),
+      staged_target_(0), policy_(make_policy(options_.policy, dram_)),
+      streams_([this](PageIndex page) { return raises_fault(page); }), successors_(pages),
       pages_(pages), heat_((pages + kRegionPages - 1) / kRegionPages) {
     const std::uint32_t share =
         options_.staged_share != 0 ? options_.staged_share : policy_->staged_share();
     staged_target_ = static_cast<std::uint32_t>(std::uint64_t{dram_} * share / 256);
+}
+
+bool EngineModel::raises_fault(PageIndex page) const {
+    if (page.value >= pages_.size())
+        return false;
+    const State state = pages_[page.value].state;
+    return state == State::stored || state == State::staged;
 }
 
 bool EngineModel::charge(bool keep_reserve) {

@@ -75,6 +75,7 @@ class EngineModel {
     };
 
     std::uint32_t free_pages() const { return dram_ > charged_ ? dram_ - charged_ : 0; }
+    bool raises_fault(PageIndex page) const; // though it was in use before
     bool charge(bool keep_reserve);
     void enter(std::uint32_t page, EnterReason reason);
     void log(std::uint32_t page, AccessKind kind, Origin origin, bool write);
