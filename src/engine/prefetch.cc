@@ -58,11 +58,15 @@ bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
     // One order is not to turn all of DRAM over.
     if (order.brought > limit_pages_ / 4 * 3)
         return false;
-    const std::uint64_t used = counters_.faults_staged - probation_seen_.used;
+    // Without those that were brought in to wait there.
+    const PrefetchCounters &prefetch = counters_.prefetch;
+    const std::uint64_t all_used = counters_.faults_staged - prefetch.ordered(prefetch.used);
+    const std::uint64_t used = all_used - probation_seen_.used;
     const std::uint64_t left = counters_.evicted_pages - probation_seen_.left;
     if (used + left >= kProbationLeast) {
-        probation_worth_ = static_cast<float>(used) / static_cast<float>(used + left);
-        probation_seen_ = {counters_.faults_staged, counters_.evicted_pages};
+        const float now = static_cast<float>(used) / static_cast<float>(used + left);
+        probation_worth_ += (now - probation_worth_) / 4;
+        probation_seen_ = {all_used, counters_.evicted_pages};
     }
     const bool full = free_pages() < reserve_high_ * 2;
     return order.terms.confidence > kReadCost + (full ? probation_worth_ : 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "predict/learner.h"
 
+#include "base/check.h"
 #include "predict/sealed_bytes.h"
 
 #include <algorithm>
@@ -33,6 +34,7 @@ Learner::Learner(Backend &backend)
         MutexLock lock(mutex_);
         tournament_.add(phases_);
         on_ = backend_.config().learn;
+        look_ahead(backend_.config().prefetch_window);
     }
     began_ = backend_.seconds_attached();
     thread_.emplace("tm-learn", [this] { main(); });
@@ -104,13 +106,19 @@ std::vector<Order> Learner::learn() {
     const double now = backend_.seconds_attached();
     profiler_.note(window_);
     profiler_.note_lost(lost_);
-    profiler_.tick(now, residency(report));
+    const Residency known = residency(report);
+    profiler_.tick(now, known);
     const std::uint32_t allowed = report.config.prefetch ? report.config.predictors : 0;
-    for (const Origin origin : {Origin::phases})
+    look_ahead(report.config.prefetch_window);
+    for (const Origin origin : {Origin::phases, Origin::network})
         if (((allowed ^ allowed_) & bit(origin)) != 0)
             tournament_.enable(origin, (allowed & bit(origin)) != 0);
     allowed_ = allowed;
-    phases_.set_room(static_cast<std::uint32_t>(report.config.dram_limit / kPageSize));
+    const auto limit = static_cast<std::uint32_t>(report.config.dram_limit / kPageSize);
+    phases_.set_room(limit);
+    // Its reserve is not free: it is there for the guest's own faults.
+    const auto taken = static_cast<std::uint32_t>(known.dram_pages()) + limit / 16;
+    network_->set_room(limit - std::min(limit, taken));
     if (lost_ != 0)
         tournament_.lost();
     const Window window{began_, now - began_, window_, profiler_.window_heat()};
@@ -118,6 +126,18 @@ std::vector<Order> Learner::learn() {
     profiler_.close_window();
     began_ = now;
     return orders;
+}
+
+// What a network has learnt is good for its own horizon only.
+void Learner::look_ahead(std::uint32_t seconds) {
+    const std::uint32_t horizon = std::clamp(seconds, Network::kShortest, Network::kLongest);
+    if (horizon == horizon_)
+        return;
+    auto network = Network::make(backend_.pages(), horizon);
+    TIDEMARK_CHECK(network); // the horizon is one it takes
+    tournament_.add(**network);
+    network_ = std::move(*network);
+    horizon_ = horizon;
 }
 
 // Orders of one origin and time go as one, in their order.
@@ -155,15 +175,18 @@ void Learner::set_label(std::optional<WorkloadClass> label) {
     profiler_.set_label(label);
 }
 
-// block size (8 bytes), then the phases as they seal themselves
+// Block size (8 bytes), then what each predictor seals itself: its size (4), and that.
 std::vector<std::byte> Learner::save() {
     MutexLock lock(mutex_);
     ByteWriter writer;
     writer.put(bytes_of(backend_.pages()));
-    const std::vector<std::byte> phases = phases_.save();
-    writer.put(static_cast<std::uint32_t>(phases.size()));
-    for (const std::byte one : phases)
-        writer.put(std::to_integer<std::uint8_t>(one));
+    const std::array<Predictor *, 2> predictors{&phases_, network_.get()};
+    for (const Predictor *predictor : predictors) {
+        const std::vector<std::byte> learnt = predictor->save();
+        writer.put(static_cast<std::uint32_t>(learnt.size()));
+        for (const std::byte one : learnt)
+            writer.put(std::to_integer<std::uint8_t>(one));
+    }
     return writer.sealed(kSeal);
 }
 
@@ -177,16 +200,24 @@ Result<void> Learner::restore(std::span<const std::byte> bytes) {
         return tl::unexpected<Error>(unusable(
             kSeal, "it is of a block of " + std::to_string(size) + " bytes, and this has " +
                        std::to_string(bytes_of(backend_.pages()))));
-    std::vector<std::byte> phases(
-        std::min<std::size_t>(reader.get<std::uint32_t>(), reader.left()));
-    for (std::byte &one : phases)
-        one = std::byte{reader.get<std::uint8_t>()};
+    std::array<std::vector<std::byte>, 2> parts;
+    for (std::vector<std::byte> &part : parts) {
+        part.resize(std::min<std::size_t>(reader.get<std::uint32_t>(), reader.left()));
+        for (std::byte &one : part)
+            one = std::byte{reader.get<std::uint8_t>()};
+    }
     if (!reader.complete())
         return tl::unexpected<Error>(unusable(kSeal, "its parts do not add up"));
     MutexLock lock(mutex_);
-    if (phases.empty())
-        return {};
-    return phases_.restore(phases);
+    // A part that is refused leaves nothing half done.
+    const std::vector<std::byte> before = network_->save();
+    if (!parts[1].empty())
+        if (const auto taken = network_->restore(parts[1]); !taken)
+            return taken;
+    const Result<void> taken = parts[0].empty() ? Result<void>{} : phases_.restore(parts[0]);
+    if (!taken && !before.empty())
+        TIDEMARK_CHECK(network_->restore(before));
+    return taken;
 }
 
 } // namespace tidemark

@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "engine/backend.h"
+#include "predict/network.h"
 #include "predict/phases.h"
 #include "predict/tournament.h"
 #include "profile/profiler.h"
@@ -48,6 +49,7 @@ class Learner {
     // Waits for the end of the window, taking in what comes. False: it is time to end.
     bool gather();
     std::vector<Order> learn() TIDEMARK_REQUIRES(mutex_);
+    void look_ahead(std::uint32_t seconds) TIDEMARK_REQUIRES(mutex_);
     Residency residency(const BackendGlance &report);
     void order(std::span<const Order> orders);
 
@@ -65,6 +67,8 @@ class Learner {
     double cpu_seconds_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     Profiler profiler_ TIDEMARK_GUARDED_BY(mutex_);
     Phases phases_ TIDEMARK_GUARDED_BY(mutex_);
+    std::unique_ptr<Network> network_ TIDEMARK_GUARDED_BY(mutex_);
+    std::uint32_t horizon_ TIDEMARK_GUARDED_BY(mutex_) = 0; // the network's, in seconds
     Tournament tournament_ TIDEMARK_GUARDED_BY(mutex_);
     std::optional<Thread> thread_; // last member: joined first
 };

@@ -30,7 +30,11 @@ Tournament::Tournament(std::uint32_t pages, double budget)
 
 void Tournament::add(Predictor &predictor) {
     for (const auto &other : entrants_)
-        TIDEMARK_CHECK(other->predictor->origin() != predictor.origin());
+        if (other->predictor->origin() == predictor.origin()) {
+            other->predictor = &predictor;
+            other->waiting.clear();
+            return;
+        }
     entrants_.push_back(std::make_unique<Entrant>(predictor, pages_));
 }
 

@@ -61,7 +61,7 @@ class Tournament {
     // budget: pages a second, of all predictors together.
     Tournament(std::uint32_t pages, double budget);
 
-    // Not owned. One per origin.
+    // Not owned. One per origin: a later one takes the place, and the standing, of an earlier.
     void add(Predictor &predictor);
     // A predictor that is off neither sees nor names anything; what it has learnt and earned stays.
     void enable(Origin origin, bool on);
