@@ -98,6 +98,8 @@ TEST_CASE("nothing is ordered before it is earned, but a trial; being right earn
     // One page in a hundred that the guest waits for is tried.
     course.step(waits(50000, 500));
     CHECK(course.ordered() == 5);
+    course.step(waits(20000, 30000));
+    CHECK(course.ordered() == 64);
     for (std::uint32_t i = 0; i < 4; ++i)
         course.step(waits(1024 * i, 1024));
     CHECK(course.standing().earning);
