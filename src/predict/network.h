@@ -3,7 +3,7 @@
 // The recurrent network (heat_network.h) as a predictor of pages. Windows add up to steps of one second; of a region
 // that is about to become hot, the 64 KiB blocks are named that were used when it was hot last. Once per horizon.
 //
-// Memory: 530 bytes a region of 2 MiB (0.03 %) up to 8 GiB, 18 bytes for each beyond; and 60 KiB.
+// Memory: 560 bytes a region of 2 MiB (0.03 %) up to 8 GiB, 40 bytes for each beyond; and 60 KiB.
 #pragma once
 
 #include "predict/heat_network.h"
