@@ -1,63 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // A working set that comes back is recognised from its first pages, and what never comes back is left alone.
-#include "predict/phases.h"
-#include "tiny_guest.h"
+#include "watched_phases.h"
 
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <random>
 #include <set>
 
 using namespace tidemark;
 using namespace tidemark::test;
-
-namespace {
-
-constexpr std::uint32_t kPages = 65536;
-
-struct Watched {
-    explicit Watched(bool act = false, std::uint32_t dram = kPages / 4) : guest(kPages, dram) {
-        phases.set_room(dram);
-        guest.on_window = [this, act](const Window &window) {
-            phases.observe(window);
-            std::vector<Expectation> now;
-            phases.expect(now);
-            for (const Expectation &one : now) {
-                named.push_back(one);
-                if (act)
-                    guest.order(one.run, Origin::phases);
-            }
-            if (!now.empty())
-                times.push_back(window.begin + window.seconds);
-        };
-    }
-    std::uint64_t named_pages() const {
-        std::uint64_t sum = 0;
-        for (const Expectation &one : named)
-            sum += one.run.count;
-        return sum;
-    }
-    std::uint64_t named_of(const std::vector<std::uint32_t> &set) const {
-        const std::set<std::uint32_t> members(set.begin(), set.end());
-        std::uint64_t sum = 0;
-        for (const Expectation &one : named)
-            for (std::uint32_t i = 0; i < one.run.count; ++i)
-                sum += members.contains(one.run.first.value + i);
-        return sum;
-    }
-    void forget_named() {
-        named.clear();
-        times.clear();
-    }
-
-    Phases phases{kPages};
-    TinyGuest guest;
-    std::vector<Expectation> named;
-    std::vector<double> times;
-};
-
-} // namespace
 
 TEST_CASE("the second visit to a set is recognised, and all the rest of it named, once") {
     Watched watched;
@@ -291,108 +244,6 @@ TEST_CASE("more sets than can be kept: those seen last are known, in bounded mem
     work_in(watched.guest, sets[0], 2, random);
     CHECK(watched.named_of(sets[0]) == 0);
     CHECK(watched.phases.bytes() < sizeof(Phases) + kPages / 16 * 30 + 4096);
-}
-
-TEST_CASE("what is learnt is saved, and serves after a restart") {
-    Watched before;
-    std::mt19937 random(13);
-    const auto sets = scattered_sets(kPages, 3, 0.2, 14);
-    CHECK(before.phases.save().empty());
-    fill(before.guest, kPages);
-    for (int round = 0; round < 2; ++round)
-        for (const auto &set : sets)
-            work_in(before.guest, set, 4, random);
-    const auto bytes = before.phases.save();
-    REQUIRE_FALSE(bytes.empty());
-
-    Watched after;
-    REQUIRE(after.phases.restore(bytes));
-    CHECK(after.phases.save() == bytes);
-    after.guest.rest(1);
-    fill(after.guest, kPages);
-    work_in(after.guest, sets[1], 2, random);
-    CHECK(after.named_of(sets[1]) > sets[1].size() / 2);
-}
-
-TEST_CASE("a damaged or foreign record is refused, and nothing is lost") {
-    Watched watched;
-    std::mt19937 random(15);
-    const auto sets = scattered_sets(kPages, 2, 0.02, 16);
-    fill(watched.guest, kPages);
-    for (int round = 0; round < 2; ++round)
-        for (const auto &set : sets) {
-            work_in(watched.guest, set, 2, random);
-            watched.guest.evict_all();
-        }
-    const auto bytes = watched.phases.save();
-    REQUIRE(bytes.size() > 100);
-    const auto refused = [&](std::span<const std::byte> bad) {
-        const auto result = watched.phases.restore(bad);
-        return !result && result.error().code == EINVAL &&
-               result.error().sentence.starts_with("this is no usable record of phases: ");
-    };
-    for (std::size_t length = 0; length < bytes.size(); length += 1 + length / 64)
-        CHECK(refused(std::span(bytes).first(length)));
-    for (std::size_t at = 0; at < bytes.size(); at += 1 + at / 256) {
-        auto flipped = bytes;
-        flipped[at] ^= std::byte{0x10};
-        CHECK(refused(flipped));
-    }
-    auto longer = bytes;
-    longer.push_back(std::byte{0});
-    CHECK(refused(longer));
-    Phases other(kPages / 2);
-    REQUIRE_FALSE(other.restore(bytes));
-    CHECK(other.save().empty());
-    CHECK(watched.phases.save() == bytes);
-}
-
-TEST_CASE("sets that share some blocks are two, and those that share most are one") {
-    PhaseStore store(3200); // 200 blocks
-    const auto footprint = [&](std::uint32_t first, std::uint32_t blocks) {
-        Footprint used(store.blocks());
-        for (std::uint32_t page = first * 16; page < (first + blocks) * 16; ++page)
-            used.add(PageIndex{page});
-        return used;
-    };
-    const int set = store.add(footprint(0, 60), 1);
-    CHECK(store.at(set).pages == 960);
-    CHECK(store.like(footprint(40, 60)) == -1);
-    CHECK(store.like(footprint(10, 60)) == set);
-    CHECK(store.like(footprint(100, 60)) == -1);
-    // What was not used twice in a row goes; what was used stays.
-    std::vector<std::uint16_t> unused(store.blocks());
-    unused[3] = unused[4] = 0xffff;
-    const Footprint nothing(store.blocks());
-    CHECK(store.merge(set, nothing, unused));
-    CHECK(store.at(set).pages == 960);
-    CHECK(store.merge(set, footprint(4, 1), {}));
-    CHECK(store.merge(set, nothing, unused));
-    CHECK(store.at(set).pages == 960 - 16);
-    CHECK((store.members(3) >> set & 1) == 0);
-    // Half of the memory is no set.
-    CHECK_FALSE(store.merge(set, footprint(60, 42), {}));
-    CHECK_FALSE(store.at(set).known);
-    CHECK(store.members(5) == 0);
-}
-
-TEST_CASE(
-    "a record that names pages beyond the end of memory is refused, though its checksum is right") {
-    const Seal seal{"TMPHASE\n", 1, "record of phases"};
-    for (const bool beyond : {false, true}) {
-        PhaseStore store(1000); // the last block has 8 pages
-        Footprint used(store.blocks());
-        used.add(PageIndex{beyond ? 1001u : 999u});
-        store.add(used, 1);
-        ByteWriter out;
-        store.encode(out);
-        Phases phases(1000);
-        const auto restored = phases.restore(out.sealed(seal));
-        CHECK(restored.has_value() != beyond);
-        if (beyond)
-            CHECK(restored.error().sentence == "this is no usable record of phases: a set in it "
-                                               "has pages that do not exist, or one twice");
-    }
 }
 
 TEST_CASE("accesses beyond the end of memory and windows without length do no harm") {
