@@ -147,13 +147,16 @@ class Backend {
     Plan plan_zero_fill(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     Plan plan_take_back(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     bool may_fill_region(PageRun region, bool stream) TIDEMARK_REQUIRES(mutex_);
-    Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
-    void plan_load(const Fault &fault, Loader &loader, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
-    void expect_stream(PageIndex page, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
     bool may_move_back(PageRun region) TIDEMARK_REQUIRES(mutex_);
     void see_used(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     void walked(PageIndex page, std::uint32_t pages, std::uint32_t read = 0)
         TIDEMARK_REQUIRES(mutex_);
+    void count_latency(const Fault &fault, bool refault);
+
+    // demand.cc
+    Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
+    void plan_load(const Fault &fault, Loader &loader, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
+    void expect_stream(PageIndex page, Ahead ahead) TIDEMARK_REQUIRES(mutex_);
     void add_load(PageIndex page, Loader &loader, Origin origin) TIDEMARK_REQUIRES(mutex_);
     static LoadItem item_of(PageIndex page, const PageEntry &entry);
     void execute_load(const Fault *fault, Loader &loader, EnterReason others);
@@ -161,7 +164,6 @@ class Backend {
               EnterReason others);
     void hold(PageIndex page, std::size_t tier, int error, const Fault &fault)
         TIDEMARK_REQUIRES(mutex_);
-    void count_latency(const Fault &fault, bool refault);
 
     // mapping.cc
     void map_in(PageRun run, const std::byte *bytes); // nullptr = zeros

@@ -8,6 +8,8 @@
 namespace tidemark {
 
 namespace {
+// A second page is no walk yet: what lies across two pages looks like that. The third one is.
+constexpr std::uint32_t kSeenOnce = 1;
 constexpr std::uint32_t kFirstWindow = 2;
 constexpr std::int64_t kLongestStride = 64;
 } // namespace
@@ -26,8 +28,20 @@ bool Streams::expects(const Stream &stream, std::int64_t page) const {
 Ahead Streams::look(PageIndex page, std::uint32_t most) const {
     for (const Stream &stream : streams_)
         if (expects(stream, page.value))
-            return {std::min(most, stream.window * 4), stream.stride};
+            return stream.window == kSeenOnce
+                       ? Ahead{}
+                       : Ahead{std::min(most, stream.window * 4), stream.stride};
     return {};
+}
+
+void Streams::passed(PageIndex at, std::uint32_t pages) {
+    for (Stream &stream : streams_)
+        if (expects(stream, at.value)) {
+            stream.last = at.value;
+            stream.next = stream.last + std::int64_t{pages} * stream.stride;
+            return;
+        }
+    served(at, pages);
 }
 
 Streams::Stream *Streams::nearest(std::int64_t page) {
@@ -56,10 +70,11 @@ std::uint32_t Streams::served(PageIndex at, std::uint32_t pages, std::uint32_t r
         if (stride == near->trial)
             *near = {page + stride, page, stride, 0, kFirstWindow, kFirstWindow, read};
         else
-            *near = {page + 1, page, 1, stride, kFirstWindow, 0, read};
+            *near = {page + 1, page, 1, stride, kSeenOnce, 0, read};
         return 0;
     }
-    streams_[oldest_++ % streams_.size()] = {page + pages, page, 1, 0, kFirstWindow, 0, read};
+    streams_[oldest_++ % streams_.size()] = {
+        page + pages, page, 1, 0, pages > 1 ? kFirstWindow : kSeenOnce, 0, read};
     return 0;
 }
 

@@ -5,7 +5,8 @@
 //
 //    fault at no expected place   the nearest stream takes it as a trial of a stride; two equal strides in a
 //                                 row make it a stream of that stride. None near: a new stream, page by page
-//    fault at an expected place   the window grows fourfold
+//    fault at an expected place   the window grows fourfold, from the third fault on: what lies across two pages
+//                                 is no walk
 //
 // Pages a stream steps over because they are in DRAM raise no fault, so a fault may be several strides on: if none
 // of those in between would have raised one.
@@ -43,6 +44,8 @@ class Streams {
     // The fault was at `page`, and `pages` of its stream, counted from there, are or will be in DRAM, `read` of
     // them read for its sake. Returns how many read earlier the walk has gone over by coming here.
     std::uint32_t served(PageIndex page, std::uint32_t pages, std::uint32_t read = 0);
+    // The same where nothing was to be read, because what comes next is of another kind: a walk goes on as it was.
+    void passed(PageIndex page, std::uint32_t pages);
 
   private:
     struct Stream {

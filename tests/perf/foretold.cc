@@ -135,6 +135,7 @@ void Workloads::idle_reclaim(Result &result) {
     for (std::size_t page = freed; page < settings_.pages; ++page)
         write_first(words(page), page);
     side_.discard(freed, settings_.pages - freed);
+    std::fill(versions_.begin() + static_cast<std::ptrdiff_t>(freed), versions_.end(), 0);
     for (std::size_t page = 0; page < freed; ++page) {
         if (holds_zeros(page))
             std::memset(words(page), 0, kPageBytes);
