@@ -127,20 +127,27 @@ def drive_out(vm, limit):
     configure(vm, id="ram0", dram_limit=limit)
 
 
+def wait_more_learnt(vm, file, than):
+    def saved():
+        vm.qmp.command("tiered-memory-learned-save", id="ram0", file=str(file))
+        return file.stat().st_size > than
+    wait_for(saved, 120, "nothing more is learnt", 0.2)
+    return file.read_bytes()
+
+
 def test_learned_goes_to_another_machine(folder):
     file, again = folder / "job.tmln", folder / "again.tmln"
-    with baremetal(folder, "size=96 passes=0 words=32", ram(SIZE, 64 * MIB), name="first") as vm:
+    phases = {"predictors": ["phases"]}  # the network learns from silence, too
+    with baremetal(folder, "size=96 passes=0 words=32", ram(SIZE, 64 * MIB, **phases),
+                   name="first") as vm:
         vm.qmp.command("tiered-memory-learned-save", id="ram0", file=str(again))
-        fresh = len(again.read_bytes())
-
-        def saved():
-            vm.qmp.command("tiered-memory-learned-save", id="ram0", file=str(file))
-            return len(file.read_bytes()) > fresh
         vm.wait_passes_more(8, 60)
         drive_out(vm, LIMIT)
-        wait_for(saved, 30, "no working set is learnt", 0.2)
-    good = file.read_bytes()
-    with baremetal(folder, "size=96", ram(SIZE, LIMIT), name="second", extra=["-S"]) as vm:
+        good = wait_more_learnt(vm, file, again.stat().st_size)
+        configure(vm, id="ram0", predictors=["phases", "network"])
+        full = wait_more_learnt(vm, again, len(good))
+    with baremetal(folder, "size=96", ram(SIZE, LIMIT, **phases), name="second",
+                   extra=["-S"]) as vm:
         vm.qmp.command("tiered-memory-learned-load", id="ram0", file=str(file))
         vm.qmp.command("tiered-memory-learned-save", id="ram0", file=str(again))
         require(again.read_bytes() == good, "what was loaded is not what was saved")
@@ -149,6 +156,10 @@ def test_learned_goes_to_another_machine(folder):
         require(again.read_bytes() == good, "a bad file changed what was learnt")
         refused(vm, "tiered-memory-learned-save", ["nowhere"], id="ram0",
                 file=str(folder / "nowhere/file"))
+        file.write_bytes(full)
+        configure(vm, id="ram0", predictors=["phases", "network"])
+        vm.qmp.command("tiered-memory-learned-load", id="ram0", file=str(file))
+        wait_more_learnt(vm, again, len(good))
     with baremetal(folder, "size=96", ram(SIZE + 64 * MIB, LIMIT), name="other", extra=["-S"]) as vm:
         refused(vm, "tiered-memory-learned-load", ["it is of a block of", "and this has"],
                 id="ram0", file=str(file))
