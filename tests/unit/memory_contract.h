@@ -60,6 +60,23 @@ TEST_CASE("a run that is moved out leaves R and is whole in S") {
     }
 }
 
+TEST_CASE("a page may come to S by a copy, and R knows nothing of it") {
+    MemoryRig rig;
+    put(rig.memory(), 12, 1); // something else is mapped, so that the memory is armed and in use
+    PageBuffer bytes(8);
+    for (std::uint32_t i = 0; i < 8; ++i)
+        fill_pattern(bytes.page(i), 40 + i);
+    require_done(rig.memory().copy_shadow(run_of(40, 8), bytes.page(0)), 8);
+    for (std::uint32_t i = 40; i < 48; ++i)
+        REQUIRE(has_pattern(rig.memory().shadow(PageIndex{i}), i));
+    const auto mapped = rig.memory().mapped_pages();
+    REQUIRE(mapped);
+    CHECK(std::count(mapped->begin(), mapped->end(), true) == 1);
+    const RunResult again = rig.memory().copy_shadow(run_of(39, 2), bytes.page(0));
+    CHECK(again.done == 1);
+    CHECK(again.error == EEXIST);
+}
+
 TEST_CASE("EEXIST: the destination is there; the pages before it are done") {
     MemoryRig rig;
     put(rig.memory(), 5, 1);
