@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "engine/access_log.h"
 #include "engine/config.h"
+#include "engine/page_queue.h"
 #include "engine/page_table.h"
 #include "engine/policy.h"
 #include "engine/prefetch_queue.h"
@@ -322,8 +323,7 @@ class Backend {
     PageIndex unite_hand_ TIDEMARK_GUARDED_BY(mutex_);
     PageIndex cold_hand_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
-    std::deque<PageIndex>
-        staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
+    PageQueue staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
     struct Watched {
         PageIndex page;
         Clock::time_point until;

@@ -73,9 +73,9 @@ BackendReport Backend::report() {
         }
     out.dram_used = bytes_of(used_pages);
     out.dram_slack = slack_bytes();
-    out.metadata_bytes =
-        table_.bytes() + successors_.bytes() + staged_queue_.size() * sizeof(PageIndex) +
-        watched_queue_.size() * sizeof(Watched) + stale_shadows_.capacity() * sizeof(PageRun);
+    out.metadata_bytes = table_.bytes() + successors_.bytes() + staged_queue_.bytes() +
+                         watched_queue_.size() * sizeof(Watched) +
+                         stale_shadows_.capacity() * sizeof(PageRun);
     if (recorder_)
         out.metadata_bytes += recorder_->bytes();
     if (log_)

@@ -209,15 +209,14 @@ Result<void> Learner::restore(std::span<const std::byte> bytes) {
     if (!reader.complete())
         return tl::unexpected<Error>(unusable(kSeal, "its parts do not add up"));
     MutexLock lock(mutex_);
-    // A part that is refused leaves nothing half done.
-    const std::vector<std::byte> before = network_->save();
+    // A part that is refused leaves nothing half done: the second is tried out first.
+    if (!parts[0].empty())
+        if (const auto tried = Phases(backend_.pages()).restore(parts[0]); !tried)
+            return tried;
     if (!parts[1].empty())
         if (const auto taken = network_->restore(parts[1]); !taken)
             return taken;
-    const Result<void> taken = parts[0].empty() ? Result<void>{} : phases_.restore(parts[0]);
-    if (!taken && !before.empty())
-        TIDEMARK_CHECK(network_->restore(before));
-    return taken;
+    return parts[0].empty() ? Result<void>{} : phases_.restore(parts[0]);
 }
 
 } // namespace tidemark

@@ -126,7 +126,7 @@ void Network::expect(std::vector<Expectation> &out) {
 }
 
 std::vector<std::byte> Network::save() const {
-    if (steps_ == 0)
+    if (steps_ == 0 && !restored_)
         return {};
     ByteWriter out;
     heat_network_.encode(out);
@@ -137,7 +137,9 @@ Result<void> Network::restore(std::span<const std::byte> bytes) {
     auto content = open_sealed(bytes, kSeal);
     if (!content)
         return tl::unexpected<Error>(content.error());
-    return heat_network_.decode(*content, kSeal);
+    const Result<void> decoded = heat_network_.decode(*content, kSeal);
+    restored_ = restored_ || decoded;
+    return decoded;
 }
 
 std::size_t Network::bytes() const {

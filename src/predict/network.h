@@ -63,7 +63,8 @@ class Network final : public Predictor {
     HeatNetwork heat_network_;
     double now_ = 0, spent_ = 0; // end of the last window; seconds of the step that is under way
     std::uint32_t steps_ = 0;
-    bool fresh_ = false; // there was a step since the last expect()
+    bool restored_ = false; // so there is something to save, whatever has been seen since
+    bool fresh_ = false;    // there was a step since the last expect()
 };
 
 } // namespace tidemark

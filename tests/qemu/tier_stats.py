@@ -23,7 +23,9 @@ def check(info):
             f"{info['id']}: pages by state add up to {total} bytes of {info['size']}")
     require(info["dram-slack"] <= slack(info["dram-limit"]),
             f"{info['id']}: states a slack of {info['dram-slack']} bytes")
-    per_page = info["metadata-bytes"] * PAGE / info["size"]
+    # Beside the tables, the queue of what is ordered: 8 bytes a page at most.
+    queued = info["prefetch-queued"] * 8
+    per_page = (info["metadata-bytes"] - queued) * PAGE / info["size"]
     require(per_page <= 24, f"{info['id']}: {per_page:.1f} bytes of metadata per page")
 
 
