@@ -35,7 +35,7 @@ void Backend::reclaim_cold() {
     for (std::uint32_t i = 0; i < looks && !reclaim_interrupted(); ++i)
         probe_next_region();
     // Zero and unchanged pages cost no write, but which those are shows only when they are looked at.
-    if (reclaim_.may_write() && any_tier_within_budget())
+    if (reclaim_.may_write())
         clean_cold();
 }
 
@@ -46,7 +46,8 @@ bool Backend::any_tier_within_budget() {
 }
 
 void Backend::clean_cold() {
-    while (!reclaim_interrupted()) {
+    // A few batches may be under way when a budget is used up: that much more is written.
+    while (!reclaim_interrupted() && any_tier_within_budget()) {
         {
             MutexLock lock(mutex_);
             if (oldest_staged_age() < half_cold_age())

@@ -157,18 +157,18 @@ TEST_CASE("with reclaim off it stays", "[sim]") {
 
 TEST_CASE("a huge page on probation returns whole at its first use", "[sim]") {
     Setup setup = roomy();
-    setup.nvme_budget = 1; // the first write of the day is the last: the others stay on probation
+    setup.nvme_budget = 1; // the first few batches of the day are the last: the others stay on probation
     setup.qlc_pages = 0;
     Machine machine(setup);
     set_reclaim(machine, 20);
-    for (std::uint32_t p = 0; p < 4 * kRegionPages; ++p)
+    for (std::uint32_t p = 0; p < 14 * kRegionPages; ++p)
         machine.write(PageIndex{p});
     REQUIRE(eventually([&] {
         return machine.pages_in(PageState::staged) >= 2 * kRegionPages &&
                machine.pages_in(PageState::resident) == 0 &&
                machine.backend->report().counters.evicted_pages != 0;
     }));
-    const std::uint32_t page = 4 * kRegionPages - 7; // of the last region that went
+    const std::uint32_t page = 14 * kRegionPages - 7; // of the last region that went
     REQUIRE_FALSE(machine.memory->guest_present(PageIndex{page}));
     const std::uint64_t faults = machine.backend->report().counters.faults;
     CHECK(machine.verify(PageIndex{page}));
