@@ -7,6 +7,7 @@
 //
 // What pays: a demand read is 1. Reading a page along with others is kReadCost, and if DRAM is full, the page
 // that has to leave for it is worth what the last ones on probation were: the share that was used after all.
+// What does not pay in DRAM comes from QLC up to NVMe.
 #include "engine/backend.h"
 
 #include <algorithm>
@@ -33,8 +34,13 @@ bool Backend::serve_prefetch(Loader &loader) {
         terms = order->terms;
         loader.items.clear();
         if (!prefetch_pays(*order)) {
-            prefetch_queue_.drop(*order);
-            return true;
+            // Too unsure for DRAM; from a slow tier to a fast one costs nobody a page.
+            if (order->brought != 0 || tier_of_class(TierClass::qlc) == tiers_.size() ||
+                tier_of_class(TierClass::nvme) == tiers_.size()) {
+                prefetch_queue_.drop(*order);
+                return true;
+            }
+            order->terms.to_dram = terms.to_dram = false;
         }
         if (!take_prefetch(*order, loader) && loader.items.empty()) {
             prefetch_waits_ = true; // for DRAM: the evictor is at work

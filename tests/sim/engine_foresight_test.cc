@@ -81,6 +81,24 @@ TEST_CASE("one order does not turn all of DRAM over", "[sim]") {
     CHECK(machine.count_bad() == 0);
 }
 
+TEST_CASE("what is too unsure for DRAM comes from QLC up to NVMe", "[sim]") {
+    Setup setup;
+    setup.nvme_pages = 256;
+    Machine machine(setup);
+    machine.write_all(); // far more than NVMe holds
+    REQUIRE(eventually([&] { return machine.backend->report().counters.demoted_pages != 0; }));
+    machine.set_guest_limit(900); // what returns to DRAM leaves room in NVMe
+    CHECK(machine.count_bad() == 0);
+    machine.set_guest_limit(384);
+    const auto promoted = [&] { return machine.backend->report().counters.promoted_pages; };
+    CHECK(eventually([&] {
+        machine.prefetch({PageIndex{0}, 1536}, {.origin = Origin::network, .confidence = 0.05F});
+        return promoted() != 0;
+    }));
+    CHECK(machine.prefetched(Origin::network) == 0);
+    CHECK(machine.count_bad() == 0);
+}
+
 // Everything that the log has of a run of the machine, in its order.
 std::vector<Access> logged(Machine &machine) {
     std::vector<Access> accesses;
@@ -157,7 +175,8 @@ TEST_CASE("with reclaim off it stays", "[sim]") {
 
 TEST_CASE("a huge page on probation returns whole at its first use", "[sim]") {
     Setup setup = roomy();
-    setup.nvme_budget = 1; // the first few batches of the day are the last: the others stay on probation
+    setup.nvme_budget =
+        1; // the first few batches of the day are the last: the others stay on probation
     setup.qlc_pages = 0;
     Machine machine(setup);
     set_reclaim(machine, 20);
