@@ -61,8 +61,9 @@ bool Backend::serve_prefetch(Loader &loader) {
 bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
     if (!order.terms.to_dram)
         return true;
+    const bool full = free_pages() < reserve_high_ * 2;
     // One order is not to turn all of DRAM over.
-    if (order.brought > limit_pages_ / 4 * 3)
+    if (full && order.brought > limit_pages_ / 8 * 7)
         return false;
     // Without those that were brought in to wait there.
     const PrefetchCounters &prefetch = counters_.prefetch;
@@ -74,7 +75,6 @@ bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
         probation_worth_ += (now - probation_worth_) / 4;
         probation_seen_ = {all_used, counters_.evicted_pages};
     }
-    const bool full = free_pages() < reserve_high_ * 2;
     return order.terms.confidence > kReadCost + (full ? probation_worth_ : 0);
 }
 
