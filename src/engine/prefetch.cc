@@ -63,7 +63,7 @@ bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
         return true;
     const bool full = free_pages() < reserve_high_ * 2;
     // One order is not to turn all of DRAM over.
-    if (full && order.brought > limit_pages_ / 8 * 7)
+    if (order.brought > std::uint64_t{limit_pages_} * 7 / 8)
         return false;
     // Without those that were brought in to wait there.
     const PrefetchCounters &prefetch = counters_.prefetch;

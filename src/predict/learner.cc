@@ -211,10 +211,10 @@ Result<void> Learner::restore(std::span<const std::byte> bytes) {
     MutexLock lock(mutex_);
     // A part that is refused leaves nothing half done: the second is tried out first.
     if (!parts[0].empty())
-        if (const auto tried = Phases(backend_.pages()).restore(parts[0]); !tried)
+        if (auto tried = Phases(backend_.pages()).restore(parts[0]); !tried)
             return tried;
     if (!parts[1].empty())
-        if (const auto taken = network_->restore(parts[1]); !taken)
+        if (auto taken = network_->restore(parts[1]); !taken)
             return taken;
     return parts[0].empty() ? Result<void>{} : phases_.restore(parts[0]);
 }

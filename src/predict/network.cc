@@ -137,7 +137,7 @@ Result<void> Network::restore(std::span<const std::byte> bytes) {
     auto content = open_sealed(bytes, kSeal);
     if (!content)
         return tl::unexpected<Error>(content.error());
-    const Result<void> decoded = heat_network_.decode(*content, kSeal);
+    Result<void> decoded = heat_network_.decode(*content, kSeal);
     restored_ = restored_ || decoded;
     return decoded;
 }

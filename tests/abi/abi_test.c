@@ -92,7 +92,7 @@ int main(void)
     refused(o, EINVAL, "it must be a multiple of 4096");
     o = good_options();
     o.config.cold_age = 0;
-    refused(o, EINVAL, "cold-age is 0 s; it must be between 1 and 604800");
+    refused(o, EINVAL, "cold-age is 0 s; it must be between 1 and 172800");
     o = good_options();
     o.config.prefetch_window = 4000;
     refused(o, EINVAL, "prefetch-window is 4000 s");

@@ -73,7 +73,7 @@ TEST_CASE("an order that comes too late is not served, and counted", "[sim]") {
 }
 
 TEST_CASE("one order does not turn all of DRAM over", "[sim]") {
-    Machine machine(Setup{});
+    Machine machine(Setup{.guest_limit = 160});
     machine.write_all();
     REQUIRE(machine.prefetch({PageIndex{0}, 1536}, {}));
     CHECK(eventually([&] { return machine.backend->report().counters.prefetch_declined > 0; }));
