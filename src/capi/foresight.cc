@@ -9,8 +9,6 @@
 #include "predict/working_set.h"
 #include "sys/whole_file.h"
 
-#include <cmath>
-
 namespace {
 
 using namespace tidemark;
@@ -155,7 +153,7 @@ int tidemark_backend_set_workload(tidemark_backend *backend, tidemark_workload w
 int tidemark_backend_learned_save(tidemark_backend *backend, const char *path, char *msg,
                                   size_t msg_size) noexcept {
     return guarded([&]() -> int {
-        if (!backend->learner || !backend->learner->report())
+        if (!backend->learner || !backend->learner->learning())
             return report(msg, msg_size, {ENODATA, "nothing is learnt from this backend"});
         const auto written = write_whole_file(path, backend->learner->save());
         return written ? 0 : report(msg, msg_size, written.error());

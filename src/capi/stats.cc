@@ -131,7 +131,7 @@ void copy_profile(const Learner::Report &from, tidemark_profile &to) {
     to.heat_cell_bytes = bytes_of(std::uint64_t{profile.heat_regions} * kRegionPages);
     std::copy(profile.heat.begin(), profile.heat.end(), to.heat);
     for (const Standing &standing : from.standings)
-        to.forecasters[static_cast<std::size_t>(standing.origin)] = {
+        to.forecasters[index_of(standing.origin)] = {
             standing.enabled, standing.earning, standing.named,  standing.ordered,
             standing.used,    standing.late,    standing.wasted, standing.surely};
     to.learner_bytes = from.bytes;

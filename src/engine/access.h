@@ -21,6 +21,9 @@ enum class Origin : std::uint8_t {
     network,     // the recurrent network (predict/network.h)
 };
 inline constexpr std::size_t kOrigins = 7;
+constexpr std::size_t index_of(Origin origin) {
+    return static_cast<std::size_t>(origin);
+}
 
 enum class AccessKind : std::uint8_t {
     first_touch, // untouched or zero pages came in

@@ -221,7 +221,7 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
     if (whole)
         finish_region(arrival.region, EnterReason::unasked, now);
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
-    counters_.prefetch.used[static_cast<std::size_t>(Origin::streams)] += landed;
+    counters_.prefetch.used[index_of(Origin::streams)] += landed;
     const PageIndex behind = arrival.region.end();
     const bool go_on = arrival.go_on;
     end_arrival(arrival, landed, whole);

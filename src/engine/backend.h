@@ -124,8 +124,9 @@ class Backend {
     std::uint64_t slack_bytes() const TIDEMARK_REQUIRES(mutex_);
     void rerank() TIDEMARK_REQUIRES(mutex_);
     std::uint16_t coarse_now() const;
-    std::uint16_t age_of(const PageEntry &entry) const {
-        return static_cast<std::uint16_t>(coarse_now() - entry.stamp);
+    // now: coarse_now(), as in finish().
+    static std::uint16_t age_of(const PageEntry &entry, std::uint16_t now) {
+        return static_cast<std::uint16_t>(now - entry.stamp);
     }
     double since_start() const;
     std::uint64_t today() const { return static_cast<std::uint64_t>(since_start() / 86400); }
@@ -212,7 +213,6 @@ class Backend {
     std::vector<PageRun> select_victims(std::uint32_t want) TIDEMARK_REQUIRES(mutex_);
     bool whole_region_cold(PageRun region, std::uint8_t wanted) TIDEMARK_REQUIRES(mutex_);
     void take_region(PageRun region) TIDEMARK_REQUIRES(mutex_);
-    std::uint8_t coldness_wanted() const TIDEMARK_REQUIRES(mutex_);
     void move_out(PageRun run);
     void put_back(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void split_shadow(PageRun region) TIDEMARK_REQUIRES(mutex_);
@@ -227,12 +227,15 @@ class Backend {
     std::uint16_t half_cold_age() const;
     std::uint16_t oldest_staged_age() TIDEMARK_REQUIRES(mutex_);
     void probe_next_region();
-    bool cold_resident(PageIndex page, std::uint16_t wanted) TIDEMARK_REQUIRES(mutex_);
+    bool cold_resident(PageIndex page, std::uint16_t wanted, std::uint16_t now)
+        TIDEMARK_REQUIRES(mutex_);
 
     // learning.cc
     void log_access(PageRun run, AccessKind kind, Origin origin, bool write)
         TIDEMARK_REQUIRES(mutex_);
-    void log_leaving(PageIndex page) TIDEMARK_REQUIRES(mutex_);
+    void note_access(const Access &access) TIDEMARK_REQUIRES(mutex_);
+    std::uint32_t log_time() const;
+    void log_leaving(PageIndex page, std::uint32_t ms) TIDEMARK_REQUIRES(mutex_);
     std::uint64_t &issued(Origin origin) TIDEMARK_REQUIRES(mutex_);
     bool follows(Origin origin) const TIDEMARK_REQUIRES(mutex_);
 

@@ -76,7 +76,7 @@ std::uint16_t Backend::half_cold_age() const {
 std::uint16_t Backend::oldest_staged_age() {
     while (!staged_queue_.empty() && table_[staged_queue_.front()].state != PageState::staged)
         staged_queue_.pop_front();
-    return staged_queue_.empty() ? 0 : age_of(table_[staged_queue_.front()]);
+    return staged_queue_.empty() ? 0 : age_of(table_[staged_queue_.front()], coarse_now());
 }
 
 // Puts what has not changed place for half a cold age on probation: a huge page only as a whole, for a part of
@@ -92,10 +92,10 @@ void Backend::probe_next_region() {
         const RegionEntry &entry = table_.region_of(region.first);
         if (entry.resident == 0)
             return;
-        const std::uint16_t wanted = half_cold_age();
+        const std::uint16_t wanted = half_cold_age(), now = coarse_now();
         std::uint32_t cold = 0;
         for (PageIndex page = region.first; page < region.end(); page = page.next()) {
-            if (!cold_resident(page, wanted))
+            if (!cold_resident(page, wanted, now))
                 continue;
             ++cold;
             if (!runs.empty() && runs.back().end() == page)
@@ -118,9 +118,10 @@ void Backend::probe_next_region() {
     staging_ = false;
 }
 
-bool Backend::cold_resident(PageIndex page, std::uint16_t wanted) {
+bool Backend::cold_resident(PageIndex page, std::uint16_t wanted, std::uint16_t now) {
     const PageEntry &entry = table_[page];
-    return entry.state == PageState::resident && !entry.shadow_in_use() && age_of(entry) >= wanted;
+    return entry.state == PageState::resident && !entry.shadow_in_use() &&
+           age_of(entry, now) >= wanted;
 }
 
 } // namespace tidemark

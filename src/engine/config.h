@@ -68,8 +68,7 @@ struct PrefetchCounters {
     PerOrigin late{};   // the guest came while they were being read
     PerOrigin wasted{}; // left DRAM, and a use would have been seen
     std::uint64_t readahead(const PerOrigin &counts) const {
-        return counts[static_cast<std::size_t>(Origin::streams)] +
-               counts[static_cast<std::size_t>(Origin::successors)];
+        return counts[index_of(Origin::streams)] + counts[index_of(Origin::successors)];
     }
     std::uint64_t ordered(const PerOrigin &counts) const { // by orders in the prefetch queue
         return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}) - readahead(counts);

@@ -64,7 +64,7 @@ void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
     expected_.clear();
     PrefetchCounters &count = counters_.prefetch;
     if (follows(Origin::successors))
-        count.used[static_cast<std::size_t>(Origin::successors)] += successors_.look(
+        count.used[index_of(Origin::successors)] += successors_.look(
             fault.page, fault.thread_id, ahead.walks() ? 0 : kLoadWindow, expected_);
     const Origin origin = ahead.walks() ? Origin::streams : Origin::successors;
     if (ahead.walks())

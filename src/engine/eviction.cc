@@ -150,23 +150,9 @@ void Backend::move_out_all(std::span<const PageRun> runs) {
     }
 }
 
-// The coldest ranks that hold a batch of pages between them.
-std::uint8_t Backend::coldness_wanted() const {
-    std::array<std::uint32_t, 256> by_coldness{};
-    for (unsigned rank = 0; rank < 256; ++rank)
-        by_coldness[policy_->coldness(static_cast<std::uint8_t>(rank))] += resident_by_rank_[rank];
-    std::uint32_t sum = 0;
-    for (unsigned coldness = 0; coldness < 256; ++coldness) {
-        sum += by_coldness[coldness];
-        if (sum >= kBatch)
-            return static_cast<std::uint8_t>(coldness);
-    }
-    return 255;
-}
-
 // In address order from the hand on, so that neighbours leave together. A huge page leaves whole.
 std::vector<PageRun> Backend::select_victims(std::uint32_t want) {
-    const std::uint8_t wanted = coldness_wanted();
+    const std::uint8_t wanted = coldness_of(*policy_, resident_by_rank_, kBatch);
     std::vector<PageRun> runs;
     std::uint32_t found = 0;
     for (std::uint32_t seen = 0; seen < pages_ && found < want; ++seen) {

@@ -102,7 +102,7 @@ Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
     case PageState::loading:
         if (entry.origin != Origin::guest) {
             // The guest was quicker.
-            ++counters_.prefetch.late[static_cast<std::size_t>(entry.origin)];
+            ++counters_.prefetch.late[index_of(entry.origin)];
             log_access(run, AccessKind::stored, entry.origin, fault.write);
             entry.origin = Origin::guest;
         }
@@ -178,7 +178,7 @@ void Backend::see_used(const Fault &fault) {
     log_access({fault.page, 1}, asked ? AccessKind::staged : AccessKind::prefetched, entry.origin,
                fault.write);
     if (!asked)
-        ++counters_.prefetch.used[static_cast<std::size_t>(entry.origin)];
+        ++counters_.prefetch.used[index_of(entry.origin)];
     entry.origin = Origin::guest;
     entry.clear(page_flags::watched);
 }
@@ -252,8 +252,7 @@ void Backend::count_latency(const Fault &fault, bool refault) {
 
 // Tells the streams of a fault, and counts what they had read for it earlier.
 void Backend::walked(PageIndex page, std::uint32_t pages, std::uint32_t read) {
-    counters_.prefetch.used[static_cast<std::size_t>(Origin::streams)] +=
-        streams_.served(page, pages, read);
+    counters_.prefetch.used[index_of(Origin::streams)] += streams_.served(page, pages, read);
 }
 
 } // namespace tidemark

@@ -6,25 +6,33 @@
 namespace tidemark {
 
 void Backend::log_access(PageRun run, AccessKind kind, Origin origin, bool write) {
-    if (!log_)
-        return;
-    log_->note({run.first, run.count, kind, origin, write,
-                static_cast<std::uint32_t>(since_start() * 1000)});
+    if (log_)
+        note_access({run.first, run.count, kind, origin, write, log_time()});
+}
+
+void Backend::note_access(const Access &access) {
+    log_->note(access);
     if (log_->half_full())
         learn_work_.notify_one();
 }
 
-// The page is about to leave DRAM.
-void Backend::log_leaving(PageIndex page) {
+std::uint32_t Backend::log_time() const {
+    return static_cast<std::uint32_t>(since_start() * 1000);
+}
+
+// The page is about to leave DRAM, with others: ms is log_time(), asked once for all.
+void Backend::log_leaving(PageIndex page, std::uint32_t ms) {
     const PageEntry &entry = table_[page];
     const bool unused = entry.origin != Origin::guest && entry.has(page_flags::watched);
     if (unused)
-        ++counters_.prefetch.wasted[static_cast<std::size_t>(entry.origin)];
-    log_access({page, 1}, unused ? AccessKind::wasted : AccessKind::left, entry.origin, false);
+        ++counters_.prefetch.wasted[index_of(entry.origin)];
+    if (log_)
+        note_access(
+            {page, 1, unused ? AccessKind::wasted : AccessKind::left, entry.origin, false, ms});
 }
 
 std::uint64_t &Backend::issued(Origin origin) {
-    return counters_.prefetch.issued[static_cast<std::size_t>(origin)];
+    return counters_.prefetch.issued[index_of(origin)];
 }
 
 bool Backend::follows(Origin origin) const {

@@ -119,6 +119,21 @@ class Lfu final : public EvictionPolicy {
 
 } // namespace
 
+std::uint8_t coldness_of(const EvictionPolicy &policy,
+                         const std::array<std::uint32_t, 256> &resident_by_rank,
+                         std::uint32_t want) {
+    std::array<std::uint32_t, 256> by_coldness{};
+    for (unsigned rank = 0; rank < 256; ++rank)
+        by_coldness[policy.coldness(static_cast<std::uint8_t>(rank))] += resident_by_rank[rank];
+    std::uint32_t sum = 0;
+    for (unsigned coldness = 0; coldness < 256; ++coldness) {
+        sum += by_coldness[coldness];
+        if (sum >= want)
+            return static_cast<std::uint8_t>(coldness);
+    }
+    return 255;
+}
+
 std::unique_ptr<EvictionPolicy> make_policy(PolicyKind kind, std::uint32_t limit_pages) {
     switch (kind) {
     case PolicyKind::lru:

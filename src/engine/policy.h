@@ -9,6 +9,7 @@
 // was used while it was on probation) and a refault from a tier. LRU and LFU live on those.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -41,6 +42,11 @@ class EvictionPolicy {
     virtual bool ageing_due() = 0;
     virtual std::uint8_t age(std::uint8_t rank) const = 0;
 };
+
+// The coldest ranks that hold `want` pages between them: victims are at most so cold.
+std::uint8_t coldness_of(const EvictionPolicy &policy,
+                         const std::array<std::uint32_t, 256> &resident_by_rank,
+                         std::uint32_t want);
 
 std::unique_ptr<EvictionPolicy> make_policy(PolicyKind kind, std::uint32_t limit_pages);
 

@@ -27,12 +27,13 @@ constexpr auto kProbeInterval = std::chrono::seconds(1);
 
 std::vector<WriteItem> Backend::take_staged(std::uint16_t min_age) {
     std::vector<WriteItem> items;
+    const std::uint16_t now = coarse_now();
     while (items.size() < kRegionPages && !staged_queue_.empty()) {
         const PageIndex page = staged_queue_.front();
         // A page that was refaulted and staged again is in the queue twice; once is enough.
         const PageEntry &entry = table_[page];
         const bool staged = entry.state == PageState::staged;
-        if (staged && min_age != 0 && age_of(entry) < min_age)
+        if (staged && min_age != 0 && age_of(entry, now) < min_age)
             break;
         staged_queue_.pop_front();
         if (!staged)
@@ -200,6 +201,7 @@ bool Backend::settle(std::span<const WriteItem> items) {
     MutexLock lock(mutex_);
     bool progress = false;
     const std::uint16_t now = coarse_now();
+    const std::uint32_t ms = log_time();
     for (const WriteItem &item : items) {
         PageEntry &entry = table_[item.page];
         const bool still = entry.state == PageState::writing;
@@ -234,7 +236,7 @@ bool Backend::settle(std::span<const WriteItem> items) {
         } else if (item.outcome == Outcome::clean) {
             ++counters_.clean_elided;
         }
-        log_leaving(item.page);
+        log_leaving(item.page, ms);
         retire_shadow(item.page);
         finish(item.page, item.outcome == Outcome::zero ? PageState::zero : PageState::stored, now);
     }

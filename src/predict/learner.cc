@@ -170,6 +170,11 @@ std::optional<Learner::Report> Learner::report() {
                   cpu_seconds_};
 }
 
+bool Learner::learning() {
+    MutexLock lock(mutex_);
+    return on_;
+}
+
 void Learner::set_label(std::optional<WorkloadClass> label) {
     MutexLock lock(mutex_);
     profiler_.set_label(label);

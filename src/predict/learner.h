@@ -36,6 +36,7 @@ class Learner {
     };
     // nullopt while the backend is not to be learnt from.
     std::optional<Report> report();
+    bool learning();
     // Wins over what the profile says.
     void set_label(std::optional<WorkloadClass> label);
     // What the predictors know, for a file.

@@ -10,6 +10,7 @@
 //        24        content
 #pragma once
 
+#include "base/little_endian.h"
 #include "base/result.h"
 
 #include <bit>
@@ -35,9 +36,10 @@ class ByteWriter {
             put(std::bit_cast<std::uint32_t>(value));
         else if constexpr (std::is_same_v<Value, double>)
             put(std::bit_cast<std::uint64_t>(value));
-        else
-            for (std::size_t i = 0; i < sizeof(Value); ++i)
-                bytes_.push_back(static_cast<std::byte>(value >> (8 * i)));
+        else {
+            bytes_.resize(bytes_.size() + sizeof(Value));
+            put_word(&bytes_[bytes_.size() - sizeof(Value)], value);
+        }
     }
     std::vector<std::byte> sealed(const Seal &seal) const;
 
@@ -61,9 +63,7 @@ class ByteReader {
                 rest_ = {};
                 return 0;
             }
-            Value value = 0;
-            for (std::size_t i = 0; i < sizeof(Value); ++i)
-                value = static_cast<Value>(value | (std::to_integer<Value>(rest_[i]) << (8 * i)));
+            const Value value = get_word<Value>(rest_.data());
             rest_ = rest_.subspan(sizeof(Value));
             return value;
         }

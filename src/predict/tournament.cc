@@ -187,7 +187,7 @@ std::vector<Order> Tournament::step(const Window &window, const Outcomes &outcom
     std::vector<Entrant *> earning, trying;
     for (const auto &each : entrants_) {
         Entrant &one = *each;
-        judge(one, outcomes[static_cast<std::size_t>(one.predictor->origin())], window);
+        judge(one, outcomes[index_of(one.predictor->origin())], window);
         if (!one.enabled)
             continue;
         one.predictor->observe(window);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "predict/working_set.h"
 
+#include "base/little_endian.h"
+
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -13,18 +15,6 @@ namespace {
 constexpr char kMagic[8] = {'T', 'M', 'W', 'S', 'E', 'T', '\r', '\n'};
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kChecksumAt = 24, kRunsAt = 32, kRunBytes = 8;
-
-template <typename Word> void put(std::byte *at, Word value) {
-    for (std::size_t i = 0; i < sizeof(Word); ++i)
-        at[i] = static_cast<std::byte>(value >> (8 * i));
-}
-
-template <typename Word> Word get(const std::byte *at) {
-    Word value = 0;
-    for (std::size_t i = 0; i < sizeof(Word); ++i)
-        value = static_cast<Word>(value | (std::to_integer<Word>(at[i]) << (8 * i)));
-    return value;
-}
 
 std::uint64_t checksum_of(std::span<const std::byte> bytes) {
     const std::uint64_t head = XXH3_64bits(bytes.data(), kChecksumAt);
@@ -47,14 +37,14 @@ std::uint64_t WorkingSet::pages() const {
 std::vector<std::byte> encode(const WorkingSet &set) {
     std::vector<std::byte> bytes(kRunsAt + set.runs.size() * kRunBytes);
     std::memcpy(bytes.data(), kMagic, sizeof(kMagic));
-    put(&bytes[8], kVersion);
-    put(&bytes[12], static_cast<std::uint32_t>(set.runs.size()));
-    put(&bytes[16], set.block_bytes);
+    put_word(&bytes[8], kVersion);
+    put_word(&bytes[12], static_cast<std::uint32_t>(set.runs.size()));
+    put_word(&bytes[16], set.block_bytes);
     for (std::size_t i = 0; i < set.runs.size(); ++i) {
-        put(&bytes[kRunsAt + i * kRunBytes], set.runs[i].first.value);
-        put(&bytes[kRunsAt + i * kRunBytes + 4], set.runs[i].count);
+        put_word(&bytes[kRunsAt + i * kRunBytes], set.runs[i].first.value);
+        put_word(&bytes[kRunsAt + i * kRunBytes + 4], set.runs[i].count);
     }
-    put(&bytes[kChecksumAt], checksum_of(bytes));
+    put_word(&bytes[kChecksumAt], checksum_of(bytes));
     return bytes;
 }
 
@@ -68,26 +58,26 @@ Result<WorkingSet> decode_working_set(std::span<const std::byte> bytes, std::uin
                        " bytes, within its header");
     if (std::memcmp(bytes.data(), kMagic, sizeof(kMagic)) != 0)
         return damaged("it does not begin as such records do");
-    if (const auto version = get<std::uint32_t>(&bytes[8]); version != kVersion)
+    if (const auto version = get_word<std::uint32_t>(&bytes[8]); version != kVersion)
         return damaged("it is of version " + std::to_string(version) +
                        ", and this is for version " + std::to_string(kVersion));
-    const auto runs = get<std::uint32_t>(&bytes[12]);
+    const auto runs = get_word<std::uint32_t>(&bytes[12]);
     if (bytes.size() != kRunsAt + std::uint64_t{runs} * kRunBytes)
         return damaged("it has " + std::to_string(bytes.size()) + " bytes, and with its " +
                        std::to_string(runs) + " runs it should have " +
                        std::to_string(kRunsAt + std::uint64_t{runs} * kRunBytes));
-    if (get<std::uint64_t>(&bytes[kChecksumAt]) != checksum_of(bytes))
+    if (get_word<std::uint64_t>(&bytes[kChecksumAt]) != checksum_of(bytes))
         return damaged("its checksum does not match its bytes");
     WorkingSet set;
-    set.block_bytes = get<std::uint64_t>(&bytes[16]);
+    set.block_bytes = get_word<std::uint64_t>(&bytes[16]);
     if (set.block_bytes != block_bytes)
         return damaged("it was recorded from a block of " + std::to_string(set.block_bytes) +
                        " bytes, and this one has " + std::to_string(block_bytes));
     const std::uint64_t pages = block_bytes / kPageSize;
     std::vector<bool> seen(pages);
     for (std::uint32_t i = 0; i < runs; ++i) {
-        const PageRun run{PageIndex{get<std::uint32_t>(&bytes[kRunsAt + i * kRunBytes])},
-                          get<std::uint32_t>(&bytes[kRunsAt + i * kRunBytes + 4])};
+        const PageRun run{PageIndex{get_word<std::uint32_t>(&bytes[kRunsAt + i * kRunBytes])},
+                          get_word<std::uint32_t>(&bytes[kRunsAt + i * kRunBytes + 4])};
         if (run.count == 0 || run.first.value >= pages || run.count > pages - run.first.value)
             return damaged("run " + std::to_string(i) + " lies outside the block");
         for (std::uint32_t k = 0; k < run.count; ++k) {

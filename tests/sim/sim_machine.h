@@ -109,7 +109,7 @@ class Machine {
         return backend->prefetch({&run, 1}, terms).has_value();
     }
     std::uint64_t prefetched(Origin origin) {
-        return backend->report().counters.prefetch.issued[static_cast<std::size_t>(origin)];
+        return backend->report().counters.prefetch.issued[index_of(origin)];
     }
     std::uint64_t pages_in(PageState state) {
         return backend->report().pages[static_cast<std::size_t>(state)];

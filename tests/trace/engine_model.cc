@@ -23,10 +23,6 @@ std::uint32_t scaled(std::uint32_t pages, std::uint32_t dram) {
     const auto most = std::uint64_t{pages} * std::min(dram, kScale) / kScale;
     return std::max(kLeastBatch, static_cast<std::uint32_t>(most));
 }
-
-std::size_t at(Origin origin) {
-    return static_cast<std::size_t>(origin);
-}
 } // namespace
 
 std::uint64_t ModelCounts::unasked() const {
@@ -114,7 +110,7 @@ void EngineModel::access(std::uint32_t page, bool write, double now) {
 }
 
 void EngineModel::mark_used(Page &page) {
-    ++counts_.used[at(page.origin)];
+    ++counts_.used[index_of(page.origin)];
     page.origin = Origin::guest;
 }
 
@@ -182,7 +178,7 @@ void EngineModel::read(std::uint32_t page, bool write) {
         if (!charge(true))
             break;
         entry.origin = origin;
-        ++counts_.brought[at(origin)];
+        ++counts_.brought[index_of(origin)];
         enter(expected_[taken].value, EnterReason::unasked);
     }
     streams_.served(PageIndex{page}, ahead.walks() ? static_cast<std::uint32_t>(taken) + 1 : 1);
@@ -205,25 +201,11 @@ void EngineModel::make_room() {
     }
 }
 
-// The coldest ranks that hold a batch of pages between them.
-std::uint8_t EngineModel::coldness_wanted() const {
-    std::array<std::uint32_t, 256> by_coldness{};
-    for (unsigned rank = 0; rank < 256; ++rank)
-        by_coldness[policy_->coldness(static_cast<std::uint8_t>(rank))] += resident_by_rank_[rank];
-    std::uint32_t sum = 0;
-    for (unsigned coldness = 0; coldness < 256; ++coldness) {
-        sum += by_coldness[coldness];
-        if (sum >= batch_)
-            return static_cast<std::uint8_t>(coldness);
-    }
-    return 255;
-}
-
 // A batch of resident pages goes on probation, in address order from the hand on.
 bool EngineModel::stage() {
     if (policy_->ageing_due())
         age();
-    const std::uint8_t wanted = coldness_wanted();
+    const std::uint8_t wanted = coldness_of(*policy_, resident_by_rank_, batch_);
     std::uint32_t found = 0;
     for (std::size_t seen = 0; seen < pages_.size() && found < batch_; ++seen) {
         const std::uint32_t page = hand_;
@@ -252,7 +234,7 @@ bool EngineModel::clean() {
             continue;
         entry.state = State::stored;
         if (entry.origin != Origin::guest)
-            ++counts_.wasted[at(entry.origin)];
+            ++counts_.wasted[index_of(entry.origin)];
         log(page, entry.origin == Origin::guest ? AccessKind::left : AccessKind::wasted,
             entry.origin, false);
         entry.origin = Origin::guest;
@@ -307,7 +289,7 @@ void EngineModel::ask(const Partner &partner) {
                 continue;
             charge(false);
             entry.origin = predictor.origin();
-            ++counts_.brought[at(entry.origin)];
+            ++counts_.brought[index_of(entry.origin)];
             enter(page.value, EnterReason::unasked);
             --budget;
         }

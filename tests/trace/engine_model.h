@@ -88,7 +88,6 @@ class EngineModel {
     void make_room();
     bool stage();
     bool clean();
-    std::uint8_t coldness_wanted() const;
     void age();
 
     void end_windows(double now);

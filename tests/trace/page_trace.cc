@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "page_trace.h"
 
+#include "base/little_endian.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -17,18 +19,6 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kChecksumAt = 40, kNameAt = 48, kBodyAt = kNameAt + kNameBytes;
 constexpr int kLevel = 19; // traces are written once
 constexpr std::uint32_t kPagesMost = 1u << 30;
-
-template <typename Word> void put(std::byte *at, Word value) {
-    for (std::size_t i = 0; i < sizeof(Word); ++i)
-        at[i] = static_cast<std::byte>(value >> (8 * i));
-}
-
-template <typename Word> Word get(const std::byte *at) {
-    Word value = 0;
-    for (std::size_t i = 0; i < sizeof(Word); ++i)
-        value = static_cast<Word>(value | (std::to_integer<Word>(at[i]) << (8 * i)));
-    return value;
-}
 
 void put_varint(std::vector<std::byte> &out, std::uint64_t value) {
     for (; value >= 128; value >>= 7)
@@ -109,15 +99,15 @@ std::vector<std::byte> encode(const PageTrace &trace) {
                                              body.data(), body.size(), kLevel);
     bytes.resize(kBodyAt + stored); // it fits by the bound
     std::memcpy(bytes.data(), kMagic, sizeof(kMagic));
-    put(&bytes[8], kVersion);
-    put(&bytes[12], trace.pages);
-    put(&bytes[16], trace.window_instructions);
-    put(&bytes[24], static_cast<std::uint32_t>(trace.window_ends.size()));
-    put(&bytes[28], static_cast<std::uint32_t>(trace.accesses.size()));
-    put(&bytes[32], static_cast<std::uint32_t>(body.size()));
-    put(&bytes[36], static_cast<std::uint32_t>(stored));
+    put_word(&bytes[8], kVersion);
+    put_word(&bytes[12], trace.pages);
+    put_word(&bytes[16], trace.window_instructions);
+    put_word(&bytes[24], static_cast<std::uint32_t>(trace.window_ends.size()));
+    put_word(&bytes[28], static_cast<std::uint32_t>(trace.accesses.size()));
+    put_word(&bytes[32], static_cast<std::uint32_t>(body.size()));
+    put_word(&bytes[36], static_cast<std::uint32_t>(stored));
     std::memcpy(&bytes[kNameAt], trace.name.data(), std::min(trace.name.size(), kNameBytes - 1));
-    put(&bytes[kChecksumAt], checksum_of(bytes));
+    put_word(&bytes[kChecksumAt], checksum_of(bytes));
     return bytes;
 }
 
@@ -127,22 +117,22 @@ Result<PageTrace> decode(std::span<const std::byte> bytes) {
                        " bytes, within its header");
     if (std::memcmp(bytes.data(), kMagic, sizeof(kMagic)) != 0)
         return damaged("it does not begin as traces do");
-    if (const auto version = get<std::uint32_t>(&bytes[8]); version != kVersion)
+    if (const auto version = get_word<std::uint32_t>(&bytes[8]); version != kVersion)
         return damaged("it is of version " + std::to_string(version) +
                        ", and this is for version " + std::to_string(kVersion));
-    const auto stored = get<std::uint32_t>(&bytes[36]);
+    const auto stored = get_word<std::uint32_t>(&bytes[36]);
     if (bytes.size() != kBodyAt + std::uint64_t{stored})
         return damaged("it has " + std::to_string(bytes.size()) + " bytes, and should have " +
                        std::to_string(kBodyAt + std::uint64_t{stored}));
-    if (get<std::uint64_t>(&bytes[kChecksumAt]) != checksum_of(bytes))
+    if (get_word<std::uint64_t>(&bytes[kChecksumAt]) != checksum_of(bytes))
         return damaged("its checksum does not match its bytes");
 
     PageTrace trace;
-    trace.pages = get<std::uint32_t>(&bytes[12]);
-    trace.window_instructions = get<std::uint64_t>(&bytes[16]);
+    trace.pages = get_word<std::uint32_t>(&bytes[12]);
+    trace.window_instructions = get_word<std::uint64_t>(&bytes[16]);
     const auto *name = reinterpret_cast<const char *>(&bytes[kNameAt]);
     trace.name.assign(name, strnlen(name, kNameBytes));
-    const auto body_bytes = get<std::uint32_t>(&bytes[32]);
+    const auto body_bytes = get_word<std::uint32_t>(&bytes[32]);
     if (trace.pages == 0 || trace.pages > kPagesMost || trace.window_instructions == 0 ||
         body_bytes > kBodyBytesMost)
         return damaged("its header holds a size that can't be");
@@ -151,8 +141,8 @@ Result<PageTrace> decode(std::span<const std::byte> bytes) {
         ZSTD_decompress(body.data(), body.size(), bytes.data() + kBodyAt, stored);
     if (ZSTD_isError(got) != 0 || got != body.size())
         return damaged("its body can't be decompressed");
-    if (auto parsed =
-            parse_body(body, get<std::uint32_t>(&bytes[24]), get<std::uint32_t>(&bytes[28]), trace);
+    if (auto parsed = parse_body(body, get_word<std::uint32_t>(&bytes[24]),
+                                 get_word<std::uint32_t>(&bytes[28]), trace);
         !parsed)
         return tl::unexpected<Error>(parsed.error());
     return trace;
@@ -168,10 +158,10 @@ Result<PageTrace> decode_raw(std::span<const std::byte> bytes, const std::string
                                 " characters, and '" + name + "' has not");
     PageTrace trace;
     trace.name = name;
-    trace.pages = get<std::uint32_t>(&bytes[4]);
-    trace.window_instructions = get<std::uint64_t>(&bytes[8]);
+    trace.pages = get_word<std::uint32_t>(&bytes[4]);
+    trace.window_instructions = get_word<std::uint64_t>(&bytes[8]);
     for (std::size_t at = kHeader; at < bytes.size(); at += kWord) {
-        const auto word = get<std::uint32_t>(&bytes[at]);
+        const auto word = get_word<std::uint32_t>(&bytes[at]);
         if (word == UINT32_MAX)
             trace.window_ends.push_back(static_cast<std::uint32_t>(trace.accesses.size()));
         else if (word >> 1 < trace.pages)
