@@ -21,7 +21,7 @@ namespace tidemark::daemon {
 inline constexpr std::size_t kMaxBackends = 256;
 inline constexpr std::size_t kMaxTiers = 16;
 inline constexpr std::size_t kMaxBuckets = 256;
-inline constexpr std::size_t kMaxHeatCells = 1 << 16;
+inline constexpr std::size_t kMaxHeatCells = 4096;
 
 // Pages by state; the same order as in kPageStates.
 inline constexpr std::size_t kPageStateCount = 9;

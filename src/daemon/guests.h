@@ -32,6 +32,12 @@ class SettingsSource {
   public:
     virtual ~SettingsSource() = default;
     virtual GuestSettings operator_settings(const std::string &uuid) const = 0;
+    // Priority and policy that the domain's element itself gives. The resolved domain has the host's
+    // [defaults] mixed in, which a group's policy goes before. Nothing known of the element: the
+    // resolved domain's are taken for its own.
+    virtual std::optional<GuestSettings> element_settings(const std::string &) const {
+        return std::nullopt;
+    }
     // The operator's group of it, else the domain's, else the service's; none: no group.
     virtual std::optional<GuestGroup> group_of(const Guest &guest) const = 0;
     virtual PolicySettings defaults() const = 0;
