@@ -101,9 +101,11 @@ void Tournament::judge(Entrant &one, const Outcome &now, const Window &window) {
     one.earning = known && surely(one) >= (one.earning ? kKeeps : kEarns);
 }
 
-// Enough was seen of what was brought in.
+// Enough was seen of what was brought in to tell good from bad. In between nothing is: a set that was ordered as its
+// stay ended would otherwise stand against thousands of shadows for minutes, as a trial's few pages cannot mend it.
 bool Tournament::proven(const Entrant &one) {
-    return one.brought.pages() >= kFewest;
+    return one.brought.pages() >= kFewest &&
+           (one.brought.surely(0) >= kEarns || one.brought.at_most() < kEarns);
 }
 
 // Who has not earned anything yet is not believed before it has come true: those that come true do so first. Of one

@@ -6,7 +6,7 @@
 //             |                                     or not before the forecast's end
 //             '-------------> ordered for it -----> what the engine saw of the pages it brought (Outcomes)
 //
-// What the engine saw decides where there is enough of it, and shadows where there is not: they know nothing of what
+// What the engine saw decides where it tells good from bad, and shadows where it does not: they know nothing of what
 // had to leave for a page. It fades within minutes. A predictor of whose pages surely half are used in time (score.h)
 // shares the bandwidth, the surest first; on the word of its shadows alone it starts with some thousand pages. The
 // others get a trial share: one page for each hundred for which the guest waits, and at most a hundredth of the

@@ -196,6 +196,20 @@ TEST_CASE("who earned and goes wrong is cut off, and can earn it again") {
     }
 }
 
+TEST_CASE("a few pages that came as a stay ended do not stand against thousands of shadows") {
+    Course course;
+    be_right(course, 0);
+    REQUIRE(course.standing().earning);
+    // Neither good nor bad, for so few of them.
+    course.outcomes[static_cast<std::size_t>(Origin::phases)].wasted += 250;
+    course.step();
+    CHECK(course.standing().earning);
+    // More of the same kind is bad.
+    course.outcomes[static_cast<std::size_t>(Origin::phases)].wasted += 700;
+    course.step();
+    CHECK_FALSE(course.standing().earning);
+}
+
 TEST_CASE("the budget is kept, and what does not fit waits for its turn until its time is over") {
     Course course(8000);
     be_right(course, 0);
