@@ -91,6 +91,7 @@ Error as_error(const std::vector<std::string> &problems);
 
 // What the hook tells the daemon of a domain (the body of /domains/{uuid}/prepare).
 nlohmann::json to_json(const Domain &domain);
+std::string to_json_text(const Domain &domain);
 Result<Domain> domain_from_json(std::string_view text);
 
 } // namespace tidemark::domain

@@ -7,6 +7,9 @@
 #include "domain/domain.h"
 #include "domain/host_config.h"
 
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +17,6 @@
 namespace tidemark::domain {
 
 struct ResolvedTier {
-    std::string name; // of the host's tier; empty: the domain's own
     std::string path;
     TierClass tier_class = TierClass::nvme;
     std::uint64_t capacity = 0;
@@ -46,9 +48,18 @@ inline constexpr std::uint64_t kRegionBytes = 2U << 20; // limits and capacities
 // `domain.element` must be there.
 Result<ResolvedDomain> resolve(const Domain &domain, const HostConfig &host);
 
+// The same, with the reasons apart. With problems, `resolved` holds what could be made out.
+struct Resolution {
+    ResolvedDomain resolved;
+    std::vector<std::string> problems;
+};
+Resolution resolve_all(const Domain &domain, const HostConfig &host);
+
 nlohmann::json to_json(const ResolvedDomain &resolved);
 std::string to_json_text(const ResolvedDomain &resolved);
+// Unknown keys are passed over; a version other than 1 is refused.
 Result<ResolvedDomain> resolved_from_json(std::string_view text);
+inline constexpr std::size_t kJsonMost = 1U << 20; // bytes, of this and of a Domain
 
 // `tidemark validate`: everything that is wrong with a domain, or with our element alone, on this host.
 // Empty: it would start, or is not ours.
