@@ -137,6 +137,20 @@ int tidemark_backend_profile(tidemark_backend *backend, tidemark_profile *profil
     });
 }
 
+int tidemark_backend_sketch(tidemark_backend *backend, uint64_t *values, size_t *count,
+                            uint64_t *pages) noexcept {
+    static_assert(ContentSketch::kMost == TIDEMARK_SKETCH_VALUES);
+    return guarded([&]() -> int {
+        if (!backend->attached)
+            return -ENOTCONN;
+        const ContentSketch sketch = backend->backend->content_sketch();
+        std::copy(sketch.values().begin(), sketch.values().end(), values);
+        *count = sketch.values().size();
+        *pages = sketch.pages();
+        return 0;
+    });
+}
+
 int tidemark_backend_set_workload(tidemark_backend *backend, tidemark_workload workload) noexcept {
     return guarded([&]() -> int {
         if (static_cast<std::size_t>(workload) >= kWorkloadClasses)

@@ -222,6 +222,8 @@ enum tidemark_workload {
 
 #define TIDEMARK_HEAT_CELLS 64u
 
+#define TIDEMARK_SKETCH_VALUES 256
+
 /* How a guest uses its memory, as far as it shows: resident pages raise no faults. src/profile/README.md says how
  * each figure comes about. Shares are 0 .. 1, rates per second, decayed over some minutes. */
 struct tidemark_profile {
@@ -333,6 +335,10 @@ int tidemark_backend_replay(tidemark_backend *backend, const char *path, uint64_
 /* -ENODATA while nothing is learnt (config.learn off, or before attach). */
 int tidemark_backend_profile(tidemark_backend *backend,
                              struct tidemark_profile *profile) TIDEMARK_NOEXCEPT;
+/* What its pages contain, for comparison with another backend: the smallest of their checksums, ascending. Writes
+ * *count of them, TIDEMARK_SKETCH_VALUES at most; *pages says how many pages have one (those with a copy in a tier). */
+int tidemark_backend_sketch(tidemark_backend *backend, uint64_t *values, size_t *count,
+                            uint64_t *pages) TIDEMARK_NOEXCEPT;
 /* Says what the guest does, whatever its profile looks like; UNKNOWN takes that back. */
 int tidemark_backend_set_workload(tidemark_backend *backend,
                                   enum tidemark_workload workload) TIDEMARK_NOEXCEPT;

@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "engine/access_log.h"
 #include "engine/config.h"
+#include "engine/content_sketch.h"
 #include "engine/page_queue.h"
 #include "engine/page_table.h"
 #include "engine/policy.h"
@@ -75,6 +76,8 @@ class Backend {
     void wake_learner();
     // Per 2 MiB: pages mapped, and pages on probation.
     void by_region(std::vector<std::uint16_t> &resident, std::vector<std::uint16_t> &probation);
+    // Of the pages whose checksums are known: they have a copy in a tier.
+    ContentSketch content_sketch();
     double seconds_attached() const { return since_start(); }
     // Forgets the pages: DRAM and tier copies are gone on return, the next read gives zeros.
     void discard(PageRun run);

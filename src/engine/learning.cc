@@ -65,4 +65,18 @@ void Backend::by_region(std::vector<std::uint16_t> &resident,
     }
 }
 
+// Unlocked in between: all of a large block would keep faults waiting for milliseconds.
+ContentSketch Backend::content_sketch() {
+    constexpr std::uint32_t kAtOnce = 8 * kRegionPages;
+    ContentSketch sketch;
+    for (std::uint32_t first = 0; first < pages_; first += kAtOnce) {
+        MutexLock lock(mutex_);
+        const std::uint32_t end = std::min(pages_, first + kAtOnce);
+        for (std::uint32_t page = first; page < end; ++page)
+            if (const std::uint64_t checksum = table_[PageIndex{page}].checksum; checksum != 0)
+                sketch.add(checksum);
+    }
+    return sketch;
+}
+
 } // namespace tidemark

@@ -194,6 +194,55 @@ TieredMemoryProfileList *qmp_query_tiered_memory_profile(const char *id, bool ha
     return head;
 }
 
+static TieredMemorySketch *sketch_of(TieredBackend *tb, Error **errp)
+{
+    g_autofree uint64_t *values = g_new(uint64_t, TIDEMARK_SKETCH_VALUES);
+    size_t count = 0;
+    uint64_t pages = 0;
+    TieredMemorySketch *sketch;
+    uint64List **tail;
+
+    if (!tiered_succeeded(tb, tidemark_backend_sketch(tb->engine_backend, values, &count, &pages),
+                          "", errp)) {
+        return NULL;
+    }
+    sketch = g_new0(TieredMemorySketch, 1);
+    sketch->id = g_strdup(tb->id);
+    sketch->pages = pages;
+    tail = &sketch->values;
+    for (size_t i = 0; i < count; i++) {
+        QAPI_LIST_APPEND(tail, values[i]);
+    }
+    return sketch;
+}
+
+TieredMemorySketchList *qmp_query_tiered_memory_sketch(const char *id, Error **errp)
+{
+    ERRP_GUARD();
+    TieredMemorySketchList *head = NULL;
+    TieredMemorySketch *sketch;
+    TieredBackend *tb = NULL;
+
+    if (id) {
+        tb = tiered_backend_get(id, errp);
+        sketch = tb ? sketch_of(tb, errp) : NULL;
+        if (sketch) {
+            QAPI_LIST_PREPEND(head, sketch);
+        }
+        if (tb) {
+            tiered_backend_put(tb);
+        }
+        return head;
+    }
+    while ((tb = tiered_backend_get_next(tb))) {
+        sketch = sketch_of(tb, *errp ? NULL : errp);
+        if (sketch) {
+            QAPI_LIST_PREPEND(head, sketch);
+        }
+    }
+    return head;
+}
+
 void qmp_tiered_memory_set_workload(const char *id, TieredMemoryWorkload workload, Error **errp)
 {
     TieredBackend *tb = tiered_backend_get(id, errp);

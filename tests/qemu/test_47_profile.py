@@ -165,6 +165,34 @@ def test_learned_goes_to_another_machine(folder):
                 id="ram0", file=str(file))
 
 
+def sketch(vm):
+    answer = vm.qmp.command("query-tiered-memory-sketch", id="ram0")
+    require(len(answer) == 1 and answer[0]["id"] == "ram0", f"not one sketch: {answer}")
+    values = answer[0]["values"]
+    require(values == sorted(set(values)) and len(values) <= 256, "values are not ascending")
+    require(len(values) <= answer[0]["pages"], "more values than pages")
+    return values
+
+
+def common(one, other):
+    smallest = sorted(set(one) | set(other))[:256]
+    return len(set(one) & set(other) & set(smallest)) / max(1, len(smallest))
+
+
+def test_sketches_of_equal_and_other_content(folder):
+    found = []
+    for name, load in (("first", "size=96"), ("again", "size=96"), ("other", "start=200 size=96")):
+        load += " passes=0 words=32 rewrite=0"
+        with baremetal(folder, load, ram(SIZE, 32 * MIB), name=name) as vm:
+            vm.wait_passes_more(2, 60)
+            found.append(sketch(vm))
+            require_healthy(vm)
+            refused(vm, "query-tiered-memory-sketch", ["nobody"], id="nobody")
+    require(len(found[0]) > 100, f"only {len(found[0])} checksums are known")
+    require(common(found[0], found[1]) > 0.5, "equal guests do not look alike")
+    require(common(found[0], found[2]) < common(found[0], found[1]), "another one looks as alike")
+
+
 def check_bad_files(vm, folder, good):
     def bad(name, content, *words):
         path = folder / name
