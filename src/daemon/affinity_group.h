@@ -27,7 +27,7 @@ struct AffinityGroup {
     // Unique; domain::valid_name(). A service's group is called "service:" + service, as its UUID is
     // made of that.
     std::string name;
-    std::optional<std::uint32_t> priority; // 1..1000; shown as kDefaultPriority if nobody said
+    std::optional<std::uint32_t> priority; // 1..1000; shown as 100 if nobody said
     GroupOrigin origin = GroupOrigin::by_operator;
     PolicySettings policy; // an empty field leaves it to the next voice
     // Rises with every change of the group or its members, never the same twice: its ETag.

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/domains.h"
+
+#include "daemon/arbiter.h"
+#include "daemon/groups.h"
+#include "daemon/json_body.h"
+#include "daemon/settings.h"
+#include "daemon/store.h"
+
+#include <cerrno>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace tidemark::daemon {
+namespace {
+
+std::optional<DomainGroup> group_of(const domain::ResolvedDomain &resolved) {
+    if (resolved.group.empty()) {
+        return std::nullopt;
+    }
+    if (!resolved.service.empty()) {
+        return DomainGroup{resolved.group, "service:" + resolved.service, GroupOrigin::service};
+    }
+    const std::string &name = resolved.group_name;
+    return DomainGroup{resolved.group, name.empty() ? resolved.group : name, GroupOrigin::domain};
+}
+
+std::string record_of(const domain::Domain &domain, const domain::ResolvedDomain &resolved) {
+    return nlohmann::json({{"domain", to_json(domain)}, {"resolved", to_json(resolved)}})
+        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+} // namespace
+
+std::uint64_t host_memory() {
+    std::ifstream file("/proc/meminfo");
+    std::string name;
+    std::uint64_t kib = 0;
+    while (file >> name >> kib) {
+        if (name == "MemTotal:") {
+            return kib << 10;
+        }
+        file.ignore(256, '\n');
+    }
+    return 0;
+}
+
+Result<std::unique_ptr<Domains>> Domains::open(Store &store, Groups &groups, Settings &settings,
+                                               const domain::HostConfig &config,
+                                               std::uint64_t budget) {
+    std::unique_ptr<Domains> domains(new Domains(store, groups, settings, config, budget));
+    if (auto read = domains->read_store(); !read) {
+        return tl::unexpected(read.error());
+    }
+    return domains;
+}
+
+Result<void> Domains::read_store() {
+    auto keys = store_.keys(RecordKind::domain);
+    if (!keys) {
+        return tl::unexpected(keys.error());
+    }
+    for (const std::string &uuid : *keys) {
+        auto text = store_.get(RecordKind::domain, uuid);
+        if (!text) {
+            return tl::unexpected(text.error());
+        }
+        auto json = parse_json(text->value_or("null"));
+        const bool whole =
+            json && json->is_object() && json->contains("domain") && json->contains("resolved");
+        auto domain = whole ? domain::domain_from_json((*json)["domain"].dump())
+                            : fail(EBADMSG, "it is not whole");
+        auto resolved = whole ? domain::resolved_from_json((*json)["resolved"].dump())
+                              : fail(EBADMSG, "it is not whole");
+        const bool runs = access(config_.domain_file(uuid).c_str(), F_OK) == 0;
+        // What an older version wrote and cannot be read is asked for again at the next reconnect.
+        if (!domain || !resolved || !runs) {
+            if (auto gone = stopped(uuid); !gone) {
+                return gone;
+            }
+            continue;
+        }
+        known_.emplace(uuid, Known{std::move(*domain), std::move(*resolved)});
+    }
+    return {};
+}
+
+const domain::ResolvedDomain *Domains::find(const std::string &uuid) const {
+    const auto found = known_.find(uuid);
+    return found == known_.end() ? nullptr : &found->second.resolved;
+}
+
+std::uint64_t Domains::floor_of(const domain::ResolvedDomain &resolved) const {
+    return settings_.operator_settings(resolved.uuid).dram_floor.value_or(resolved.dram_floor);
+}
+
+std::uint64_t Domains::floors() const {
+    std::uint64_t sum = 0;
+    for (const auto &[uuid, known] : known_) {
+        sum += floor_of(known.resolved);
+    }
+    return sum;
+}
+
+Result<std::uint64_t> Domains::room_for(const std::string &uuid, const std::string &name,
+                                        std::uint64_t floor, std::uint64_t wanted) const {
+    std::vector<GuestDemand> others;
+    for (const auto &[other, known] : known_) {
+        if (other == uuid) {
+            continue;
+        }
+        GuestDemand demand;
+        demand.id = other;
+        demand.floor = floor_of(known.resolved);
+        demand.most = known.resolved.memory;
+        demand.memory = known.resolved.memory;
+        demand.limit = known.resolved.dram_limit;
+        if (const auto now = measure_ ? measure_(other) : std::nullopt) {
+            demand.limit = now->limit;
+            demand.used = now->used;
+        }
+        others.push_back(std::move(demand));
+    }
+    return admit(budget_, others, name, floor, wanted);
+}
+
+Result<void> Domains::floor_fits(const std::string &uuid, const std::string &name,
+                                 std::uint64_t floor) const {
+    auto room = room_for(uuid, name, floor, floor);
+    if (!room) {
+        return tl::unexpected(room.error());
+    }
+    return {};
+}
+
+Result<domain::ResolvedDomain> Domains::prepare(const domain::Domain &domain) {
+    auto resolved = domain::resolve(domain, config_);
+    if (!resolved) {
+        return resolved;
+    }
+    auto limit =
+        room_for(resolved->uuid, resolved->name, floor_of(*resolved), resolved->dram_limit);
+    if (!limit) {
+        return tl::unexpected(limit.error());
+    }
+    // It starts with what is free; the arbiter gives it more as others need less.
+    domain::ResolvedDomain granted = *resolved;
+    const std::uint64_t whole = *limit / domain::kRegionBytes * domain::kRegionBytes;
+    granted.dram_limit = std::max(std::min(whole, resolved->dram_limit),
+                                  std::max(resolved->dram_floor, domain::kDramLeast));
+    return take(domain, std::move(granted));
+}
+
+Result<domain::ResolvedDomain> Domains::reconnect(const domain::Domain &domain) {
+    auto resolved = domain::resolve(domain, config_);
+    if (!resolved) {
+        return resolved;
+    }
+    return take(domain, std::move(*resolved));
+}
+
+Result<domain::ResolvedDomain> Domains::change_element(const std::string &uuid,
+                                                       std::string_view xml) {
+    const auto known = known_.find(uuid);
+    if (known == known_.end()) {
+        return fail(ENOENT, "the domain " + uuid + " is not known");
+    }
+    const domain::ParsedElement parsed = domain::parse_element(xml);
+    if (!parsed.problems.empty()) {
+        return tl::unexpected(domain::as_error(parsed.problems));
+    }
+    if (!parsed.element) {
+        return fail(EINVAL, "a guest that runs tiered stays so until it stops");
+    }
+    domain::Domain domain = known->second.domain;
+    domain.element = parsed.element;
+    auto resolved = domain::resolve(domain, config_);
+    if (!resolved) {
+        return resolved;
+    }
+    if (auto fits = floor_fits(uuid, resolved->name, floor_of(*resolved)); !fits) {
+        return tl::unexpected(fits.error());
+    }
+    return take(domain, std::move(*resolved));
+}
+
+Result<domain::ResolvedDomain> Domains::take(const domain::Domain &domain,
+                                             domain::ResolvedDomain resolved) {
+    const std::string uuid = resolved.uuid;
+    if (auto put = store_.put(RecordKind::domain, uuid, record_of(domain, resolved)); !put) {
+        return tl::unexpected(put.error());
+    }
+    known_.insert_or_assign(uuid, Known{domain, resolved});
+    if (auto grouped = groups_.set_domain_group(uuid, group_of(resolved)); !grouped) {
+        return tl::unexpected(grouped.error());
+    }
+    return with_group_in_force(std::move(resolved));
+}
+
+domain::ResolvedDomain Domains::with_group_in_force(domain::ResolvedDomain resolved) const {
+    const AffinityGroup *group = groups_.group_of(resolved.uuid);
+    resolved.group = group == nullptr ? "" : group->id;
+    if (group != nullptr && groups_.origin_of(resolved.uuid) == GroupOrigin::by_operator) {
+        resolved.group_name = group->name;
+        resolved.service.clear();
+    }
+    return resolved;
+}
+
+Result<void> Domains::stopped(const std::string &uuid) {
+    if (auto removed = store_.remove(RecordKind::domain, uuid); !removed) {
+        return removed;
+    }
+    known_.erase(uuid);
+    return groups_.set_domain_group(uuid, std::nullopt);
+}
+
+std::optional<GuestSettings> Domains::element_settings(const std::string &uuid) const {
+    const auto found = known_.find(uuid);
+    if (found == known_.end() || !found->second.domain.element) {
+        return std::nullopt;
+    }
+    GuestSettings said;
+    said.priority = found->second.domain.element->priority;
+    said.policy = found->second.domain.element->policy;
+    return said;
+}
+
+} // namespace tidemark::daemon

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The domains that libvirt's hook told of: those that are about to start, and those that run. Kept in the
+// store, because libvirt does not tell again when the daemon comes back.
+#pragma once
+
+#include "base/result.h"
+#include "daemon/guest_settings.h"
+#include "domain/domain.h"
+#include "domain/host_config.h"
+#include "domain/resolve.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tidemark::daemon {
+
+class Groups;
+class Settings;
+class Store;
+
+class Domains {
+  public:
+    // What runs here without a hook having said so, or what the arbiter gave: the DRAM limit in force
+    // and in use of a guest; nothing if it is not connected.
+    struct InForce {
+        std::uint64_t limit = 0, used = 0;
+    };
+    using Measure = std::function<std::optional<InForce>(const std::string &uuid)>;
+
+    // budget: bytes of DRAM for all guests. Domains whose file in the run directory is gone have ended
+    // while nobody listened: they are forgotten. Everything that is given outlives this.
+    static Result<std::unique_ptr<Domains>> open(Store &store, Groups &groups, Settings &settings,
+                                                 const domain::HostConfig &config,
+                                                 std::uint64_t budget);
+    void measure_with(Measure measure) { measure_ = std::move(measure); }
+
+    // What the domain is started with: its floor fits beside the others', and it is a member of its
+    // group from now on. EINVAL: the element cannot be had on this host; ENOSPC: its floor does not fit.
+    Result<domain::ResolvedDomain> prepare(const domain::Domain &domain);
+    // It runs already: it is taken in whether its floor fits or not.
+    Result<domain::ResolvedDomain> reconnect(const domain::Domain &domain);
+    // Its element was changed while it runs: what it resolves to now. ENOENT: it is not known.
+    Result<domain::ResolvedDomain> change_element(const std::string &uuid, std::string_view xml);
+    // It stopped, or never started: it is no member of its domain's group any more.
+    Result<void> stopped(const std::string &uuid);
+
+    // Whether a guest's floor may be that high. ENOSPC with a sentence.
+    Result<void> floor_fits(const std::string &uuid, const std::string &name,
+                            std::uint64_t floor) const;
+
+    std::size_t size() const { return known_.size(); }
+    const domain::ResolvedDomain *find(const std::string &uuid) const;
+    std::uint64_t budget() const { return budget_; }
+    std::uint64_t floors() const; // of all that are known, bytes
+    // What the element itself says of priority and policy.
+    std::optional<GuestSettings> element_settings(const std::string &uuid) const;
+
+  private:
+    struct Known {
+        domain::Domain domain;
+        domain::ResolvedDomain resolved;
+    };
+
+    Domains(Store &store, Groups &groups, Settings &settings, const domain::HostConfig &config,
+            std::uint64_t budget)
+        : store_(store), groups_(groups), settings_(settings), config_(config), budget_(budget) {}
+
+    Result<void> read_store();
+    Result<domain::ResolvedDomain> take(const domain::Domain &domain,
+                                        domain::ResolvedDomain resolved);
+    std::uint64_t floor_of(const domain::ResolvedDomain &resolved) const;
+    Result<std::uint64_t> room_for(const std::string &uuid, const std::string &name,
+                                   std::uint64_t floor, std::uint64_t wanted) const;
+    // As QEMU gets it: the group is the one it is really in.
+    domain::ResolvedDomain with_group_in_force(domain::ResolvedDomain resolved) const;
+
+    Store &store_;
+    Groups &groups_;
+    Settings &settings_;
+    const domain::HostConfig &config_;
+    std::uint64_t budget_;
+    Measure measure_;
+    std::map<std::string, Known> known_;
+};
+
+// Bytes of RAM of this host, MemTotal.
+std::uint64_t host_memory();
+
+} // namespace tidemark::daemon

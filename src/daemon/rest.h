@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The REST interface, a file for each part of it: rest_*.cc. openapi.json describes it.
+#pragma once
+
+#include "daemon/router.h"
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace tidemark::domain {
+struct HostConfig;
+}
+
+namespace tidemark::daemon {
+
+class Domains;
+class Groups;
+class Guests;
+class HttpServer;
+class Metrics;
+class Settings;
+struct AffinityGroup;
+
+// groupID, name, members, priority, origin and policy, as REST shows a group.
+nlohmann::json group_to_json(const Groups &groups, const AffinityGroup &group);
+
+// What /status tells beside what the others know.
+struct DaemonStatus {
+    std::string version;
+    std::int64_t started_unix_ms = 0;
+    std::uint64_t budget = 0; // bytes of DRAM for all guests
+    std::function<bool()> libvirt_connected;
+};
+
+// Everything that is given outlives the router.
+void add_group_routes(Router &router, Groups &groups);
+void add_domain_routes(Router &router, Domains &domains);
+void add_guest_routes(Router &router, Guests &guests, Settings &settings, Domains &domains);
+void add_guest_command_routes(Router &router, Guests &guests);
+void add_status_routes(Router &router, const DaemonStatus &status, const Guests &guests,
+                       const Groups &groups, const Domains &domains, const HttpServer &server);
+void add_tier_routes(Router &router, const domain::HostConfig &config, const Guests &guests);
+void add_page_routes(Router &router, const Metrics &metrics);
+
+} // namespace tidemark::daemon
