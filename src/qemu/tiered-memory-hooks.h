@@ -49,6 +49,20 @@ bool tiered_memory_keeps_off(Object *obj, const char *name, bool value, Error **
 bool tiered_memory_check_caps(const bool *caps, Error **errp);
 bool tiered_memory_check_mode(MigMode mode, Error **errp);
 
+/*
+ * qom/object_interfaces.c, user_creatable_add_qapi(): if the host wants this VM's memory tiered,
+ * turns a RAM object into a tiered one, or refuses one that can't be. Weak, because that file is
+ * also part of programs without machines, such as qemu-img.
+ */
+bool __attribute__((weak)) tiered_domain_bind(const char **type, const char *id, QDict *props,
+                                              Error **errp);
+
+static inline bool tiered_memory_bind(const char **type, const char *id, QDict *props,
+                                      Error **errp)
+{
+    return !tiered_domain_bind || tiered_domain_bind(type, id, props, errp);
+}
+
 #else
 
 static inline bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t length, int *ret)
@@ -87,6 +101,12 @@ static inline bool tiered_memory_check_caps(const bool *caps, Error **errp)
 }
 
 static inline bool tiered_memory_check_mode(MigMode mode, Error **errp)
+{
+    return true;
+}
+
+static inline bool tiered_memory_bind(const char **type, const char *id, QDict *props,
+                                      Error **errp)
 {
     return true;
 }

@@ -67,7 +67,7 @@ def baremetal(folder, job, memory, accel="tcg", cpus=1, name="vm", extra=(),
 
 
 def linux(folder, memory, jobs="", end="poweroff", cpus=2, name="vm", extra=(), kernel_words="",
-          reboots=False, accel="tcg"):
+          reboots=False, accel="tcg", before_exec=None):
     """The Linux guest, under TCG unless asked otherwise; jobs as in tests/guest/linux/init."""
     words = (f"console=ttyS0 quiet panic=-1 tidemark.job={jobs} tidemark.end={end} "
              f"{kernel_words}").strip()
@@ -77,4 +77,4 @@ def linux(folder, memory, jobs="", end="poweroff", cpus=2, name="vm", extra=(), 
                  "-append", words, *extra]
     if not reboots:
         arguments.append("-no-reboot")
-    return Guest(name, arguments, folder, debugcon=False)
+    return Guest(name, arguments, folder, debugcon=False, before_exec=before_exec)
