@@ -61,6 +61,7 @@ struct Domain {
     // Why the memory cannot be tiered, a sentence each; empty: it can.
     std::vector<std::string> obstacles;
     std::string dac_label; // user:group of a static DAC label; empty: libvirt's default
+    std::string emulator;  // path of QEMU; empty: libvirt's default
     // Not there: this domain is not ours (no element, or mode='off').
     std::optional<DomainElement> element;
 };

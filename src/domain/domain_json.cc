@@ -142,6 +142,7 @@ json to_json(const Domain &domain) {
     if (!domain.obstacles.empty())
         out["obstacles"] = domain.obstacles;
     put(out, "dac-label", domain.dac_label);
+    put(out, "emulator", domain.emulator);
     if (domain.element)
         out["element"] = element_json(*domain.element);
     return out;
@@ -168,6 +169,7 @@ Result<Domain> domain_from_json(std::string_view text) {
         domain.max_memory = fields.number("max-memory", 0, kSizeMost).value_or(domain.memory);
         domain.obstacles = fields.texts("obstacles", kObstaclesMost);
         domain.dac_label = fields.text("dac-label");
+        domain.emulator = fields.text("emulator");
         if (const auto element = fields.object("element"))
             domain.element = element_from(*element);
     }

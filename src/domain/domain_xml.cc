@@ -71,6 +71,8 @@ void read_identity(const xml::Element &root, Domain &domain, Problems &problems)
             problems.push_back(at_line(*uuid) + "<uuid> is " + in_quotes(uuid->text()) +
                                "; it must be a UUID");
     }
+    if (const auto emulator = root.find("devices/emulator"))
+        domain.emulator = emulator->text();
     for (const xml::Element &label : root.children())
         if (label.name() == "seclabel" && label.ns().empty() && label.attribute("model") == "dac" &&
             label.child("label"))
