@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/affinity_loop.h"
+
+#include "daemon/guest_age.h"
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <map>
+
+namespace tidemark::daemon {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using nlohmann::json;
+
+double seconds_now() {
+    return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+const BackendStats *main_backend(const Guest &guest) {
+    const auto largest =
+        std::max_element(guest.stats.begin(), guest.stats.end(),
+                         [](const auto &a, const auto &b) { return a.size < b.size; });
+    return largest == guest.stats.end() ? nullptr : &*largest;
+}
+
+const BackendProfile *profile_of(const Guest &guest, const std::string &backend) {
+    for (const BackendProfile &profile : guest.profile) {
+        if (profile.id == backend) {
+            return &profile;
+        }
+    }
+    return nullptr;
+}
+
+std::string group_of(const Guest &guest) {
+    return guest.group ? guest.group->uuid : std::string();
+}
+
+bool may_prefetch(const Guest &guest) {
+    return guest.group && guest.settings.policy.prefetch.value_or(true);
+}
+
+ContentSketch sketch_in(const json &answer, const std::string &backend) {
+    for (const json &one : answer) {
+        if (one.value("id", "") == backend) {
+            return ContentSketch::of(one.at("values").get<std::vector<std::uint64_t>>(),
+                                     one.at("pages").get<std::uint64_t>());
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
+  public:
+    Impl(Guests &guests, AffinityLoopOptions options)
+        : guests_(guests), options_(std::move(options)), warm_ups_(options_.state_dir) {}
+
+    // What becomes of a guest that has just begun.
+    enum class Begin : std::uint8_t { watch, done };
+    struct Follow {
+        std::string backend;
+        HeatSeries series;
+        AffinityPrefetch prefetch;
+        ContentSketch sketch;
+        Clock::time_point sketched{};
+        bool asking = false;
+        Begin begin = Begin::watch;
+        bool add_record = false; // when the sketch is there
+        RecordState::Phase recorded = RecordState::Phase::none;
+    };
+
+    Follow *find(const std::string &uuid) {
+        const auto found = follows_.find(uuid);
+        return found == follows_.end() ? nullptr : &found->second;
+    }
+    GuestTraits traits(const Guest &guest) const;
+    void foretell(const Guest &guest, Follow &follow);
+    void ask_sketch(const std::string &uuid, Follow &follow);
+    void begin(const Guest &guest, Follow &follow);
+    void ask_whether_it_runs(const std::string &uuid);
+    void warm_up(const std::string &uuid);
+
+    Guests &guests_;
+    const AffinityLoopOptions options_;
+    WarmUps warm_ups_;
+    std::map<std::string, Follow> follows_;
+    AffinityState state_;
+
+  private:
+    void order(const Guest &guest, const Follow &follow, const AffinityOrder &order);
+    void take_sketch(const std::string &uuid, const Result<json> &answer);
+};
+
+GuestTraits AffinityLoop::Impl::traits(const Guest &guest) const {
+    GuestTraits traits;
+    traits.group = group_of(guest);
+    traits.memory = guest.memory;
+    const auto follow = follows_.find(guest.uuid);
+    if (follow == follows_.end()) {
+        return traits;
+    }
+    traits.sketch = follow->second.sketch;
+    if (const BackendProfile *profile = profile_of(guest, follow->second.backend)) {
+        traits.cell_bytes = profile->heat_cell_bytes;
+        traits.heat = profile->heat;
+        traits.workload = profile->workload;
+        traits.workload_confidence = profile->workload_confidence;
+        traits.seconds = profile->seconds;
+        traits.phases = profile->phases;
+        traits.phase_changes = profile->phase_changes;
+    }
+    return traits;
+}
+
+void AffinityLoop::Impl::foretell(const Guest &guest, Follow &follow) {
+    const BackendStats *backend = main_backend(guest);
+    AffinityOptions options = options_.prefetch;
+    // A poll sees only what happened since the last one: the window reaches over two.
+    options.window = std::max<double>(guest.settings.policy.window.value_or(10),
+                                      2.5 * static_cast<double>(options_.profile_period.count()));
+    options.most_bytes = backend->dram_limit / 8;
+    std::vector<AffinityPeer> peers;
+    if (may_prefetch(guest) && follow.series.samples().back().newly.any()) {
+        const GuestTraits own = traits(guest);
+        for (const auto &[uuid, other] : follows_) {
+            const Guest *peer = guests_.find(uuid);
+            if (peer == nullptr || uuid == guest.uuid || other.backend != follow.backend ||
+                group_of(*peer) != own.group) {
+                continue;
+            }
+            peers.push_back({&other.series, compare(own, traits(*peer)).score});
+        }
+    }
+    for (const AffinityOrder &found : follow.prefetch.after_sample(follow.series, peers, options)) {
+        order(guest, follow, found);
+    }
+}
+
+void AffinityLoop::Impl::order(const Guest &guest, const Follow &follow,
+                               const AffinityOrder &order) {
+    PrefetchOrder wanted;
+    wanted.backend = follow.backend;
+    wanted.to_nvme = !order.to_dram;
+    wanted.confidence = std::clamp(order.confidence, 0.01, 1.0);
+    wanted.deadline_ms = 1000 * guest.settings.policy.window.value_or(10);
+    const std::uint64_t size = main_backend(guest)->size, cell = follow.series.cell_bytes();
+    for (const CellRun &run : order.cells) {
+        const std::uint64_t from = std::min(size, run.first * cell);
+        const std::uint64_t to = std::min(size, (run.first + run.count) * cell);
+        if (to > from) {
+            wanted.ranges.push_back({from, to - from});
+            state_.ordered_bytes += to - from;
+        }
+    }
+    if (wanted.ranges.empty()) {
+        return;
+    }
+    ++state_.orders;
+    guests_.prefetch(
+        guest.uuid, wanted,
+        [weak = weak_from_this(), uuid = guest.uuid](const Result<Guests::Ticket> &done) {
+            const auto self = weak.lock();
+            if (self && !done) {
+                ++self->state_.failed_orders;
+                spdlog::debug("guest {}: no prefetch: {}", uuid, done.error().sentence);
+            }
+        });
+}
+
+void AffinityLoop::Impl::ask_sketch(const std::string &uuid, Follow &follow) {
+    if (std::exchange(follow.asking, true)) {
+        return;
+    }
+    follow.sketched = Clock::now();
+    guests_.execute(uuid, "query-tiered-memory-sketch", json::object(),
+                    [weak = weak_from_this(), uuid](const Result<json> &answer) {
+                        if (const auto self = weak.lock()) {
+                            self->take_sketch(uuid, answer);
+                        }
+                    });
+}
+
+void AffinityLoop::Impl::take_sketch(const std::string &uuid, const Result<json> &answer) {
+    Follow *follow = find(uuid);
+    if (follow == nullptr) {
+        return;
+    }
+    follow->asking = false;
+    if (!answer || !answer->is_array()) {
+        return; // an older QEMU does not know it
+    }
+    try {
+        follow->sketch = sketch_in(*answer, follow->backend);
+    } catch (const json::exception &) {
+        return;
+    }
+    const Guest *guest = guests_.find(uuid);
+    if (guest != nullptr && std::exchange(follow->add_record, false)) {
+        warm_ups_.add(uuid, group_of(*guest), follow->sketch);
+    }
+    if (follow->begin == Begin::watch && follow->sketch.pages > 0) {
+        ask_whether_it_runs(uuid);
+    }
+}
+
+// While a guest is being restored its memory is not whole.
+void AffinityLoop::Impl::ask_whether_it_runs(const std::string &uuid) {
+    guests_.execute(uuid, "query-status", json::object(),
+                    [weak = weak_from_this(), uuid](const Result<json> &answer) {
+                        const auto self = weak.lock();
+                        if (!self || !answer || !answer->is_object()) {
+                            return;
+                        }
+                        const std::string status = answer->value("status", "");
+                        if (status == "running" || status == "paused") {
+                            self->warm_up(uuid);
+                        }
+                    });
+}
+
+void AffinityLoop::Impl::warm_up(const std::string &uuid) {
+    Follow *follow = find(uuid);
+    const Guest *guest = guests_.find(uuid);
+    if (follow == nullptr || guest == nullptr || follow->begin == Begin::done) {
+        return;
+    }
+    follow->begin = Begin::done;
+    const auto found = warm_ups_.find(group_of(*guest), follow->sketch);
+    if (!found) { // the first one of its kind: what it needs now, the next one replays
+        ++state_.records;
+        guests_.record(uuid, options_.record_for, [uuid](const Result<Guests::Nothing> &done) {
+            if (!done) {
+                spdlog::debug("guest {}: no record: {}", uuid, done.error().sentence);
+            }
+        });
+        return;
+    }
+    spdlog::info(
+        "guest {} ({}) begins like guest {} of its group: {:.0f} % of its memory is the same",
+        guest->name, uuid, found->uuid, found->agreement * 100);
+    guests_.replay(uuid, found->uuid,
+                   [weak = weak_from_this(), uuid](const Result<std::uint64_t> &pages) {
+                       const auto self = weak.lock();
+                       if (self && pages) {
+                           ++self->state_.replays;
+                           self->state_.replayed_pages += *pages;
+                       } else if (!pages) {
+                           spdlog::warn("guest {}: no replay: {}", uuid, pages.error().sentence);
+                       }
+                   });
+}
+
+void AffinityLoop::Impl::begin(const Guest &guest, Follow &follow) {
+    const bool young = process_age(guest.pid) < options_.young;
+    if (!young || !may_prefetch(guest)) {
+        follow.begin = Begin::done;
+        return;
+    }
+    ask_sketch(guest.uuid, follow);
+}
+
+AffinityLoop::AffinityLoop(Guests &guests, AffinityLoopOptions options)
+    : impl_(std::make_shared<Impl>(guests, std::move(options))) {
+    guests.observe(*this);
+}
+
+AffinityLoop::~AffinityLoop() = default;
+
+AffinityState AffinityLoop::state() const {
+    AffinityState state = impl_->state_;
+    for (const auto &[uuid, follow] : impl_->follows_) {
+        state.right += follow.prefetch.right();
+        state.wrong += follow.prefetch.wrong();
+    }
+    return state;
+}
+
+std::vector<std::pair<std::string, Similarity>>
+AffinityLoop::similar(const std::string &uuid) const {
+    std::vector<std::pair<std::string, Similarity>> found;
+    const Guest *guest = impl_->guests_.find(uuid);
+    if (guest == nullptr || !guest->group) {
+        return found;
+    }
+    const GuestTraits own = impl_->traits(*guest);
+    for (const Guest *other : impl_->guests_.all()) {
+        if (other->uuid == guest->uuid || group_of(*other) != own.group) {
+            continue;
+        }
+        found.emplace_back(other->uuid, compare(own, impl_->traits(*other)));
+    }
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto &a, const auto &b) { return a.second.score > b.second.score; });
+    return found;
+}
+
+void AffinityLoop::guest_connected(const Guest &guest) {
+    if (impl_->follows_.size() < kMostGuests) {
+        Impl::Follow &follow = impl_->follows_[guest.uuid];
+        follow.asking = false;
+        follow.begin = Impl::Begin::watch;
+    }
+}
+
+void AffinityLoop::guest_stats(const Guest &guest) {
+    Impl::Follow *follow = impl_->find(guest.uuid);
+    const BackendStats *backend = main_backend(guest);
+    if (follow == nullptr || backend == nullptr || !guest.group) {
+        return;
+    }
+    follow->backend = backend->id;
+    if (std::exchange(follow->recorded, guest.record.phase) == RecordState::Phase::recording &&
+        guest.record.phase == RecordState::Phase::saved) {
+        follow->add_record = true;
+        impl_->ask_sketch(guest.uuid, *follow);
+    }
+    if (follow->begin == Impl::Begin::watch) {
+        impl_->begin(guest, *follow);
+    } else if (Clock::now() - follow->sketched >= impl_->options_.sketch_period) {
+        impl_->ask_sketch(guest.uuid, *follow);
+    }
+}
+
+void AffinityLoop::guest_profile(const Guest &guest) {
+    Impl::Follow *follow = impl_->find(guest.uuid);
+    if (follow == nullptr || main_backend(guest) == nullptr || !guest.group) {
+        return;
+    }
+    const BackendProfile *profile = profile_of(guest, follow->backend);
+    if (profile == nullptr) {
+        return;
+    }
+    follow->series.add(seconds_now(), profile->heat_cell_bytes, profile->heat);
+    if (!follow->series.samples().empty()) {
+        impl_->foretell(guest, *follow);
+    }
+}
+
+void AffinityLoop::guest_removed(const Guest &guest) {
+    impl_->follows_.erase(guest.uuid);
+}
+
+} // namespace tidemark::daemon
