@@ -4,6 +4,7 @@
 #include "sys/unique_fd.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
