@@ -93,7 +93,8 @@ Result<void> read_reply(Connection &connection, Parser &parser) {
             return tl::unexpected(got.error());
         buffer.commit(*got);
         if (*got == 0) {
-            parser.put_eof(error);
+            if (parser.got_some()) // it insists on that
+                parser.put_eof(error);
             if (error || !parser.is_done())
                 return not_understood(connection.path(), http::error::partial_message);
         }

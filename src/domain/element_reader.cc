@@ -97,7 +97,8 @@ class Attributes {
         const std::string *value = text(name);
         if (value == nullptr)
             return std::nullopt;
-        if (value->size() > 1 && value->front() == '0') {
+        const char second = value->size() > 1 ? (*value)[1] : '\0';
+        if (value->starts_with('0') && second >= '0' && second <= '9') {
             wrong(name, "is " + in_quotes(*value) + "; it must not begin with a zero");
             return std::nullopt;
         }
