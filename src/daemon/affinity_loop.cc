@@ -3,6 +3,8 @@
 
 #include "daemon/guest_age.h"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
@@ -14,6 +16,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using nlohmann::json;
+
+constexpr std::chrono::milliseconds kLook{250};
 
 double seconds_now() {
     return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
@@ -57,11 +61,12 @@ ContentSketch sketch_in(const json &answer, const std::string &backend) {
 
 class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
   public:
-    Impl(Guests &guests, AffinityLoopOptions options)
-        : guests_(guests), options_(std::move(options)), warm_ups_(options_.state_dir) {}
+    Impl(boost::asio::io_context &io, Guests &guests, AffinityLoopOptions options)
+        : guests_(guests), options_(std::move(options)), timer_(io), warm_ups_(options_.state_dir) {
+    }
 
     // What becomes of a guest that has just begun.
-    enum class Begin : std::uint8_t { watch, done };
+    enum class Begin : std::uint8_t { watch, compare, done };
     struct Follow {
         std::string backend;
         HeatSeries series;
@@ -70,8 +75,8 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
         Clock::time_point sketched{};
         bool asking = false;
         Begin begin = Begin::watch;
-        bool add_record = false; // when the sketch is there
-        RecordState::Phase recorded = RecordState::Phase::none;
+        bool add_record = false;    // when the sketch is there
+        std::uint64_t recorded = 0; // pages of the record that was seen last
     };
 
     Follow *find(const std::string &uuid) {
@@ -81,18 +86,19 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
     GuestTraits traits(const Guest &guest) const;
     void foretell(const Guest &guest, Follow &follow);
     void ask_sketch(const std::string &uuid, Follow &follow);
-    void begin(const Guest &guest, Follow &follow);
-    void ask_whether_it_runs(const std::string &uuid);
+    void look();
     void warm_up(const std::string &uuid);
 
     Guests &guests_;
     const AffinityLoopOptions options_;
+    boost::asio::steady_timer timer_;
     WarmUps warm_ups_;
     std::map<std::string, Follow> follows_;
     AffinityState state_;
 
   private:
     void order(const Guest &guest, const Follow &follow, const AffinityOrder &order);
+    void take_status(const std::string &uuid, const std::string &status);
     void take_sketch(const std::string &uuid, const Result<json> &answer);
 };
 
@@ -192,7 +198,8 @@ void AffinityLoop::Impl::take_sketch(const std::string &uuid, const Result<json>
     }
     follow->asking = false;
     if (!answer || !answer->is_array()) {
-        return; // an older QEMU does not know it
+        follow->begin = Begin::done; // an older QEMU does not know it
+        return;
     }
     try {
         follow->sketch = sketch_in(*answer, follow->backend);
@@ -203,33 +210,56 @@ void AffinityLoop::Impl::take_sketch(const std::string &uuid, const Result<json>
     if (guest != nullptr && std::exchange(follow->add_record, false)) {
         warm_ups_.add(uuid, group_of(*guest), follow->sketch);
     }
-    if (follow->begin == Begin::watch && follow->sketch.pages > 0) {
-        ask_whether_it_runs(uuid);
+    if (std::exchange(follow->begin, Begin::done) == Begin::compare && follow->sketch.pages > 0) {
+        warm_up(uuid); // else nothing of it is in a tier
     }
 }
 
-// While a guest is being restored its memory is not whole.
-void AffinityLoop::Impl::ask_whether_it_runs(const std::string &uuid) {
-    guests_.execute(uuid, "query-status", json::object(),
-                    [weak = weak_from_this(), uuid](const Result<json> &answer) {
-                        const auto self = weak.lock();
-                        if (!self || !answer || !answer->is_object()) {
-                            return;
-                        }
-                        const std::string status = answer->value("status", "");
-                        if (status == "running" || status == "paused") {
-                            self->warm_up(uuid);
-                        }
-                    });
+// Asks guests that have just begun whether they run: while one is being restored its memory is not whole.
+void AffinityLoop::Impl::look() {
+    for (auto &[uuid, follow] : follows_) {
+        const Guest *guest = guests_.find(uuid);
+        if (follow.begin != Begin::watch || guest == nullptr || !guest->connected) {
+            continue;
+        }
+        if (!may_prefetch(*guest) || process_age(guest->pid) >= options_.young) {
+            follow.begin = Begin::done;
+            continue;
+        }
+        guests_.execute(uuid, "query-status", json::object(),
+                        [weak = weak_from_this(), uuid](const Result<json> &answer) {
+                            const auto self = weak.lock();
+                            if (self && answer && answer->is_object()) {
+                                self->take_status(uuid, answer->value("status", ""));
+                            }
+                        });
+    }
+    timer_.expires_after(kLook);
+    timer_.async_wait([weak = weak_from_this()](boost::system::error_code cancelled) {
+        if (const auto self = weak.lock(); self && !cancelled) {
+            self->look();
+        }
+    });
+}
+
+void AffinityLoop::Impl::take_status(const std::string &uuid, const std::string &status) {
+    Follow *follow = find(uuid);
+    const Guest *guest = guests_.find(uuid);
+    const BackendStats *backend = guest == nullptr ? nullptr : main_backend(*guest);
+    if (follow != nullptr && backend != nullptr && follow->begin == Begin::watch &&
+        (status == "running" || status == "paused")) {
+        follow->backend = backend->id;
+        follow->begin = Begin::compare;
+        ask_sketch(uuid, *follow);
+    }
 }
 
 void AffinityLoop::Impl::warm_up(const std::string &uuid) {
     Follow *follow = find(uuid);
     const Guest *guest = guests_.find(uuid);
-    if (follow == nullptr || guest == nullptr || follow->begin == Begin::done) {
+    if (follow == nullptr || guest == nullptr) {
         return;
     }
-    follow->begin = Begin::done;
     const auto found = warm_ups_.find(group_of(*guest), follow->sketch);
     if (!found) { // the first one of its kind: what it needs now, the next one replays
         ++state_.records;
@@ -255,21 +285,19 @@ void AffinityLoop::Impl::warm_up(const std::string &uuid) {
                    });
 }
 
-void AffinityLoop::Impl::begin(const Guest &guest, Follow &follow) {
-    const bool young = process_age(guest.pid) < options_.young;
-    if (!young || !may_prefetch(guest)) {
-        follow.begin = Begin::done;
-        return;
-    }
-    ask_sketch(guest.uuid, follow);
-}
-
-AffinityLoop::AffinityLoop(Guests &guests, AffinityLoopOptions options)
-    : impl_(std::make_shared<Impl>(guests, std::move(options))) {
+AffinityLoop::AffinityLoop(boost::asio::io_context &io, Guests &guests, AffinityLoopOptions options)
+    : impl_(std::make_shared<Impl>(io, guests, std::move(options))) {
     guests.observe(*this);
+    impl_->look();
 }
 
-AffinityLoop::~AffinityLoop() = default;
+AffinityLoop::~AffinityLoop() {
+    stop();
+}
+
+void AffinityLoop::stop() {
+    impl_->timer_.cancel();
+}
 
 AffinityState AffinityLoop::state() const {
     AffinityState state = impl_->state_;
@@ -314,14 +342,14 @@ void AffinityLoop::guest_stats(const Guest &guest) {
         return;
     }
     follow->backend = backend->id;
-    if (std::exchange(follow->recorded, guest.record.phase) == RecordState::Phase::recording &&
-        guest.record.phase == RecordState::Phase::saved) {
+    const bool saved = guest.record.phase == RecordState::Phase::saved;
+    if (std::exchange(follow->recorded, saved ? guest.record.pages : 0) != guest.record.pages &&
+        saved) {
         follow->add_record = true;
         impl_->ask_sketch(guest.uuid, *follow);
     }
-    if (follow->begin == Impl::Begin::watch) {
-        impl_->begin(guest, *follow);
-    } else if (Clock::now() - follow->sketched >= impl_->options_.sketch_period) {
+    if (follow->begin == Impl::Begin::done &&
+        Clock::now() - follow->sketched >= impl_->options_.sketch_period) {
         impl_->ask_sketch(guest.uuid, *follow);
     }
 }

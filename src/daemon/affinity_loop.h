@@ -41,11 +41,12 @@ class AffinityLoop : public GuestObserver {
     static constexpr std::size_t kMostGuests = 1024; // followed at once
 
     // guests outlives it.
-    AffinityLoop(Guests &guests, AffinityLoopOptions options);
+    AffinityLoop(boost::asio::io_context &io, Guests &guests, AffinityLoopOptions options);
     ~AffinityLoop() override;
     AffinityLoop(const AffinityLoop &) = delete;
     AffinityLoop &operator=(const AffinityLoop &) = delete;
 
+    void stop();
     AffinityState state() const;
     // How alike the other guests of its group are, most similar first.
     std::vector<std::pair<std::string, Similarity>> similar(const std::string &uuid) const;
