@@ -112,13 +112,15 @@ int refuse(const std::vector<std::string> &problems) {
     return problems.empty() ? 0 : 1;
 }
 
-// The daemon need not be there to hear it: it looks for itself when it starts.
-void tell(const domain::HostConfig &config, const std::string &uuid, const char *what) {
-    const auto reply = client::request(config.api_socket(), "POST",
-                                       "/api/v1/domains/" + client::escape(uuid) + "/" + what, "{}",
-                                       kTellDeadline);
+// With what the domain is now: a daemon that was not there at `prepare` has not heard it. It need not
+// be there at all: it looks for itself when it starts.
+void tell(const domain::HostConfig &config, const domain::Domain &domain, const char *what) {
+    const auto reply = client::request(
+        config.api_socket(), "POST", "/api/v1/domains/" + client::escape(domain.uuid) + "/" + what,
+        domain::to_json_text(domain), kTellDeadline);
     if (!reply)
-        ::syslog(LOG_INFO, "%s of %s: %s", what, uuid.c_str(), reply.error().sentence.c_str());
+        ::syslog(LOG_INFO, "%s of %s: %s", what, domain.uuid.c_str(),
+                 reply.error().sentence.c_str());
 }
 
 int run(Operation operation) {
@@ -143,11 +145,11 @@ int run(Operation operation) {
         return 0;
     const domain::HostConfig config = config_or_default();
     if (operation == Operation::started)
-        tell(config, uuid, "started");
+        tell(config, parsed.domain, "started");
     else if (operation == Operation::stopped)
-        tell(config, uuid, "stopped");
+        tell(config, parsed.domain, "stopped");
     else if (operation == Operation::reconnect)
-        tell(config, uuid, "reconnect");
+        tell(config, parsed.domain, "reconnect");
     else
         hook::remove_domain_file(config, uuid);
     return 0;

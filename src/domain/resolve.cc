@@ -145,12 +145,12 @@ class Resolver {
         std::uint64_t capacity = 0; // at most 8 times 16 TiB
         for (const ResolvedTier &tier : out_.tiers)
             capacity += tier.capacity;
-        const std::uint64_t outside = domain_.memory - out_.dram_limit;
+        // Down to the floor: the daemon may cut the limit that far.
+        const std::uint64_t outside = domain_.memory - out_.dram_floor;
         if (capacity < outside)
             problem("the tiers hold " + size_text(capacity) +
-                    " together, but memory minus dram "
-                    "is " +
-                    size_text(outside) + ": raise a capacity or dram");
+                    " together, but memory minus floor is " + size_text(outside) +
+                    ": raise a capacity or the floor");
     }
 
     // What the domain says goes before the host's rules.

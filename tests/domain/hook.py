@@ -167,6 +167,7 @@ def test_daemon_is_told(host):
             check(host.call(operation, domain()) == (0, ""), operation)
     check([line.split()[1].rsplit("/", 1)[1] for line, _ in daemon.seen]
           == ["started", "reconnect", "stopped"], daemon.seen)
+    check(all(body["element"]["service"] == "web" for _, body in daemon.seen), daemon.seen)
 
 
 def test_bad_element_does_not_reach_the_daemon(host):

@@ -109,8 +109,12 @@ TEST_CASE("tiers are the host's by name, or the domain's own") {
                ContainsSubstring("two tiers of the domain are at '/fast'"));
     CHECK_THAT(refused(element("", "<t:tier class='qlc' path='/x' capacity='16TiB'/>")),
                ContainsSubstring("less than 16 TiB"));
-    CHECK_THAT(refused(element("dram='25%'", "<t:tier name='big' capacity='1GiB'/>")),
-               ContainsSubstring("the tiers hold 1 GiB together, but memory minus dram is 3 GiB"));
+    CHECK_THAT(
+        refused(element("dram='25%'", "<t:tier name='big' capacity='1GiB'/>")),
+        ContainsSubstring("the tiers hold 1 GiB together, but memory minus floor is 3686 MiB"));
+    CHECK(resolved(element("dram='3GiB' floor='3GiB'", "<t:tier name='big' capacity='1GiB'/>"))
+              .tiers[0]
+              .capacity == kGiB);
 }
 
 TEST_CASE("without any tier there is nowhere to go") {
