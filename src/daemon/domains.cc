@@ -7,9 +7,14 @@
 #include "daemon/settings.h"
 #include "daemon/store.h"
 
+#include "domain/group_id.h"
+
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 namespace tidemark::daemon {
@@ -26,12 +31,39 @@ std::optional<DomainGroup> group_of(const domain::ResolvedDomain &resolved) {
     return DomainGroup{resolved.group, name.empty() ? resolved.group : name, GroupOrigin::domain};
 }
 
-std::string record_of(const domain::Domain &domain, const domain::ResolvedDomain &resolved) {
-    return nlohmann::json({{"domain", to_json(domain)}, {"resolved", to_json(resolved)}})
-        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+std::string record_of(const std::optional<domain::Domain> &domain,
+                      const domain::ResolvedDomain &resolved, std::uint64_t asked) {
+    nlohmann::json json = {{"resolved", to_json(resolved)}, {"asked", asked}};
+    if (domain) {
+        json["domain"] = to_json(*domain);
+    }
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 } // namespace
+
+std::optional<Domains::Known> Domains::parse_record(std::string_view text) {
+    // What an older version wrote and cannot be read is as if it had not been written: the file is
+    // read instead.
+    auto json = parse_json(text);
+    if (!json || !json->is_object() || !json->contains("resolved")) {
+        return std::nullopt;
+    }
+    auto resolved = domain::resolved_from_json((*json)["resolved"].dump());
+    if (!resolved) {
+        return std::nullopt;
+    }
+    Known known{std::nullopt, std::move(*resolved), 0};
+    const nlohmann::json asked = json->value("asked", nlohmann::json());
+    known.asked =
+        asked.is_number_unsigned() ? asked.get<std::uint64_t>() : known.resolved.dram_limit;
+    if (json->contains("domain")) {
+        if (auto domain = domain::domain_from_json((*json)["domain"].dump())) {
+            known.domain = std::move(*domain);
+        }
+    }
+    return known;
+}
 
 std::uint64_t host_memory() {
     std::ifstream file("/proc/meminfo");
@@ -50,8 +82,10 @@ Result<std::unique_ptr<Domains>> Domains::open(Store &store, Groups &groups, Set
                                                const domain::HostConfig &config,
                                                std::uint64_t budget) {
     std::unique_ptr<Domains> domains(new Domains(store, groups, settings, config, budget));
-    if (auto read = domains->read_store(); !read) {
-        return tl::unexpected(read.error());
+    for (auto read : {domains->read_store(), domains->read_files()}) {
+        if (!read) {
+            return tl::unexpected(read.error());
+        }
     }
     return domains;
 }
@@ -66,24 +100,53 @@ Result<void> Domains::read_store() {
         if (!text) {
             return tl::unexpected(text.error());
         }
-        auto json = parse_json(text->value_or("null"));
-        const bool whole =
-            json && json->is_object() && json->contains("domain") && json->contains("resolved");
-        auto domain = whole ? domain::domain_from_json((*json)["domain"].dump())
-                            : fail(EBADMSG, "it is not whole");
-        auto resolved = whole ? domain::resolved_from_json((*json)["resolved"].dump())
-                              : fail(EBADMSG, "it is not whole");
-        const bool runs = access(config_.domain_file(uuid).c_str(), F_OK) == 0;
-        // What an older version wrote and cannot be read is asked for again at the next reconnect.
-        if (!domain || !resolved || !runs) {
-            if (auto gone = stopped(uuid); !gone) {
-                return gone;
-            }
-            continue;
+        std::optional<Known> known = parse_record(text->value_or(""));
+        if (known && access(config_.domain_file(uuid).c_str(), F_OK) == 0) {
+            known_.emplace(uuid, std::move(*known));
+        } else if (auto gone = stopped(uuid); !gone) {
+            return gone;
         }
-        known_.emplace(uuid, Known{std::move(*domain), std::move(*resolved)});
     }
     return {};
+}
+
+Result<void> Domains::read_files() {
+    std::error_code error;
+    for (const auto &entry : std::filesystem::directory_iterator(config_.domains_dir(), error)) {
+        const std::string name = entry.path().filename().string();
+        const auto uuid = domain::normal_uuid(name.substr(0, name.find('.')));
+        if (!uuid || name != *uuid + ".json") {
+            continue;
+        }
+        // One file that makes no sense is no reason not to start: its guest runs without us.
+        if (auto taken = running(*uuid); !taken) {
+            spdlog::warn("{}: {}", entry.path().string(), taken.error().sentence);
+        }
+    }
+    return {};
+}
+
+Result<void> Domains::running(const std::string &uuid) {
+    if (known_.contains(uuid)) {
+        return {};
+    }
+    std::ifstream file(config_.domain_file(uuid), std::ios::binary);
+    if (!file) {
+        return fail(ENOENT, "no domain " + uuid + " was prepared on this host");
+    }
+    std::string text(domain::kJsonMost + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    auto resolved = domain::resolved_from_json(text);
+    if (!resolved) {
+        return tl::unexpected(resolved.error());
+    }
+    if (resolved->uuid != uuid) {
+        return fail(EINVAL, "the file is about domain " + resolved->uuid);
+    }
+    const std::uint64_t limit = resolved->dram_limit;
+    auto taken = take(std::nullopt, std::move(*resolved), limit);
+    return taken ? Result<void>() : tl::unexpected(taken.error());
 }
 
 const domain::ResolvedDomain *Domains::find(const std::string &uuid) const {
@@ -149,15 +212,7 @@ Result<domain::ResolvedDomain> Domains::prepare(const domain::Domain &domain) {
     const std::uint64_t whole = *limit / domain::kRegionBytes * domain::kRegionBytes;
     granted.dram_limit = std::max(std::min(whole, resolved->dram_limit),
                                   std::max(resolved->dram_floor, domain::kDramLeast));
-    return take(domain, std::move(granted));
-}
-
-Result<domain::ResolvedDomain> Domains::reconnect(const domain::Domain &domain) {
-    auto resolved = domain::resolve(domain, config_);
-    if (!resolved) {
-        return resolved;
-    }
-    return take(domain, std::move(*resolved));
+    return take(domain, std::move(granted), resolved->dram_limit);
 }
 
 Result<domain::ResolvedDomain> Domains::change_element(const std::string &uuid,
@@ -173,7 +228,12 @@ Result<domain::ResolvedDomain> Domains::change_element(const std::string &uuid,
     if (!parsed.element) {
         return fail(EINVAL, "a guest that runs tiered stays so until it stops");
     }
-    domain::Domain domain = known->second.domain;
+    if (!known->second.domain) {
+        return fail(EINVAL,
+                    "the domain was started while tidemarkd was down, so all but its settings is "
+                    "unknown; restart it, or use 'tidemark policy'");
+    }
+    domain::Domain domain = *known->second.domain;
     domain.element = parsed.element;
     auto resolved = domain::resolve(domain, config_);
     if (!resolved) {
@@ -182,16 +242,17 @@ Result<domain::ResolvedDomain> Domains::change_element(const std::string &uuid,
     if (auto fits = floor_fits(uuid, resolved->name, floor_of(*resolved)); !fits) {
         return tl::unexpected(fits.error());
     }
-    return take(domain, std::move(*resolved));
+    const std::uint64_t asked = resolved->dram_limit;
+    return take(domain, std::move(*resolved), asked);
 }
 
-Result<domain::ResolvedDomain> Domains::take(const domain::Domain &domain,
-                                             domain::ResolvedDomain resolved) {
+Result<domain::ResolvedDomain> Domains::take(std::optional<domain::Domain> domain,
+                                             domain::ResolvedDomain resolved, std::uint64_t asked) {
     const std::string uuid = resolved.uuid;
-    if (auto put = store_.put(RecordKind::domain, uuid, record_of(domain, resolved)); !put) {
+    if (auto put = store_.put(RecordKind::domain, uuid, record_of(domain, resolved, asked)); !put) {
         return tl::unexpected(put.error());
     }
-    known_.insert_or_assign(uuid, Known{domain, resolved});
+    known_.insert_or_assign(uuid, Known{std::move(domain), resolved, asked});
     if (auto grouped = groups_.set_domain_group(uuid, group_of(resolved)); !grouped) {
         return tl::unexpected(grouped.error());
     }
@@ -216,14 +277,22 @@ Result<void> Domains::stopped(const std::string &uuid) {
     return groups_.set_domain_group(uuid, std::nullopt);
 }
 
+std::optional<std::uint64_t> Domains::asked_for(const std::string &uuid) const {
+    const auto found = known_.find(uuid);
+    if (found == known_.end()) {
+        return std::nullopt;
+    }
+    return found->second.asked;
+}
+
 std::optional<GuestSettings> Domains::element_settings(const std::string &uuid) const {
     const auto found = known_.find(uuid);
-    if (found == known_.end() || !found->second.domain.element) {
+    if (found == known_.end() || !found->second.domain || !found->second.domain->element) {
         return std::nullopt;
     }
     GuestSettings said;
-    said.priority = found->second.domain.element->priority;
-    said.policy = found->second.domain.element->policy;
+    said.priority = found->second.domain->element->priority;
+    said.policy = found->second.domain->element->policy;
     return said;
 }
 

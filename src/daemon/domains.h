@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "daemon/guest_settings.h"
+#include "daemon/store.h"
 #include "domain/domain.h"
 #include "domain/host_config.h"
 #include "domain/resolve.h"
@@ -23,10 +24,11 @@ namespace tidemark::daemon {
 
 class Groups;
 class Settings;
-class Store;
 
 class Domains {
   public:
+    static constexpr std::size_t kMost = record_bound(RecordKind::domain).count;
+
     // What runs here without a hook having said so, or what the arbiter gave: the DRAM limit in force
     // and in use of a guest; nothing if it is not connected.
     struct InForce {
@@ -34,8 +36,9 @@ class Domains {
     };
     using Measure = std::function<std::optional<InForce>(const std::string &uuid)>;
 
-    // budget: bytes of DRAM for all guests. Domains whose file in the run directory is gone have ended
-    // while nobody listened: they are forgotten. Everything that is given outlives this.
+    // budget: bytes of DRAM for all guests. What happened while nobody listened is made good: domains
+    // whose file in the run directory is gone are forgotten, and those that have one are taken in. Everything
+    // that is given outlives this.
     static Result<std::unique_ptr<Domains>> open(Store &store, Groups &groups, Settings &settings,
                                                  const domain::HostConfig &config,
                                                  std::uint64_t budget);
@@ -44,8 +47,9 @@ class Domains {
     // What the domain is started with: its floor fits beside the others', and it is a member of its
     // group from now on. EINVAL: the element cannot be had on this host; ENOSPC: its floor does not fit.
     Result<domain::ResolvedDomain> prepare(const domain::Domain &domain);
-    // It runs already: it is taken in whether its floor fits or not.
-    Result<domain::ResolvedDomain> reconnect(const domain::Domain &domain);
+    // It runs: known already, or taken in from the file that the hook wrote while nobody listened,
+    // whether its floor fits or not. ENOENT: there is no such file either.
+    Result<void> running(const std::string &uuid);
     // Its element was changed while it runs: what it resolves to now. ENOENT: it is not known.
     Result<domain::ResolvedDomain> change_element(const std::string &uuid, std::string_view xml);
     // It stopped, or never started: it is no member of its domain's group any more.
@@ -59,22 +63,27 @@ class Domains {
     const domain::ResolvedDomain *find(const std::string &uuid) const;
     std::uint64_t budget() const { return budget_; }
     std::uint64_t floors() const; // of all that are known, bytes
+    // The DRAM its element asks for; it was started with less if that was not free.
+    std::optional<std::uint64_t> asked_for(const std::string &uuid) const;
     // What the element itself says of priority and policy.
     std::optional<GuestSettings> element_settings(const std::string &uuid) const;
 
   private:
     struct Known {
-        domain::Domain domain;
+        std::optional<domain::Domain> domain; // nothing: started while nobody listened
         domain::ResolvedDomain resolved;
+        std::uint64_t asked = 0; // DRAM limit of the element, which may be more than there was
     };
 
     Domains(Store &store, Groups &groups, Settings &settings, const domain::HostConfig &config,
             std::uint64_t budget)
         : store_(store), groups_(groups), settings_(settings), config_(config), budget_(budget) {}
 
+    static std::optional<Known> parse_record(std::string_view text);
     Result<void> read_store();
-    Result<domain::ResolvedDomain> take(const domain::Domain &domain,
-                                        domain::ResolvedDomain resolved);
+    Result<void> read_files();
+    Result<domain::ResolvedDomain> take(std::optional<domain::Domain> domain,
+                                        domain::ResolvedDomain resolved, std::uint64_t asked);
     std::uint64_t floor_of(const domain::ResolvedDomain &resolved) const;
     Result<std::uint64_t> room_for(const std::string &uuid, const std::string &name,
                                    std::uint64_t floor, std::uint64_t wanted) const;

@@ -17,6 +17,7 @@ struct HostConfig;
 
 namespace tidemark::daemon {
 
+class AffinityLoop;
 class Domains;
 class Groups;
 class Guests;
@@ -36,10 +37,16 @@ struct DaemonStatus {
     std::function<bool()> libvirt_connected;
 };
 
+// Who has to know that a domain's file changed, or that it stopped.
+struct DomainListener {
+    std::function<void(const std::string &uuid)> changed, stopped;
+};
+
 // Everything that is given outlives the router.
 void add_group_routes(Router &router, Groups &groups);
-void add_domain_routes(Router &router, Domains &domains);
-void add_guest_routes(Router &router, Guests &guests, Settings &settings, Domains &domains);
+void add_domain_routes(Router &router, Domains &domains, const DomainListener &listener);
+void add_guest_routes(Router &router, Guests &guests, Settings &settings, const Domains &domains);
+void add_similar_routes(Router &router, const Guests &guests, const AffinityLoop &affinity);
 void add_guest_command_routes(Router &router, Guests &guests);
 void add_status_routes(Router &router, const DaemonStatus &status, const Guests &guests,
                        const Groups &groups, const Domains &domains, const HttpServer &server);
