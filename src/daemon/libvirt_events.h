@@ -40,7 +40,7 @@ class LibvirtEvents {
 
   private:
     class Thread;
-    std::unique_ptr<Thread> thread_;
+    std::shared_ptr<Thread> thread_;
 };
 
 } // namespace tidemark::daemon

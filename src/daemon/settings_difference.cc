@@ -27,9 +27,11 @@ PolicySettings qemu_defaults() {
     return defaults;
 }
 
+__extension__ using Wide = unsigned __int128;
+
 // a * b / c without overflow, for c > 0.
 std::uint64_t scaled(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
-    return static_cast<std::uint64_t>(static_cast<unsigned __int128>(a) * b / c);
+    return static_cast<std::uint64_t>(Wide{a} * b / c);
 }
 
 } // namespace
