@@ -91,7 +91,9 @@ const char *const kFunction = R"bash(_tidemark() {
     if [ -z "$wanted" ] && [[ $cur != -* ]]; then
         wanted="$path $arguments"
     fi
-    fits=${_tidemark_values[$wanted]:-}
+    # An empty subscript is an error.
+    fits=
+    if [ -n "$wanted" ]; then fits=${_tidemark_values[$wanted]:-}; fi
     case $fits in
     @file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     @*)

@@ -19,7 +19,7 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 export const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
 export function clock(ms) {
-  return new Date(ms).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'});
+  return new Date(ms).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit', hour12: false});
 }
 
 export function ago(ms) {

@@ -15,7 +15,10 @@ export class GuestView {
     drawLegend($('heat').querySelector('.legend canvas'));
     for (const id of ['heat', 'latency', 'faults', 'dram']) this.#listen(id);
     const again = () => this.#drawn && this.#pictures(...this.#drawn);
-    new ResizeObserver(again).observe($('guest'));
+    new ResizeObserver(() => {
+      for (const tip of document.querySelectorAll('.tip')) tip.hidden = true;
+      again();
+    }).observe($('guest'));
     window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', again);
   }
 

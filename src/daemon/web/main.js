@@ -84,7 +84,7 @@ function fill(name, rows, nothing) {
 function drawGuests() {
   const seen = tables.guests.draw();
   const empty = $('guests').querySelector(':scope > .empty');
-  $('guests-count').textContent = seen === guests.length ? plural(seen, 'guest', 'guests') : `${seen} of ${guests.length}`;
+  $('guests-count').textContent = guests.length === 0 ? '' : seen === guests.length ? plural(seen, 'guest', 'guests') : `${seen} of ${guests.length}`;
   if (guests.length > 0) {
     empty.hidden = seen > 0;
     empty.textContent = 'No guest matches the filter.';
@@ -104,7 +104,7 @@ function drawOverview(status, tiers) {
   const slowest = guests.reduce((most, g) => (g.p99 > (most?.p99 ?? 0) ? g : most), null);
   const memory = sum(guests, (g) => g.memory);
   $('overview').replaceChildren(
-    tile('Guests', String(guests.length), guests.length === connected ? 'all connected' : `${connected} connected`),
+    tile('Guests', String(guests.length), guests.length === 0 ? 'none runs here' : connected === guests.length ? 'all connected' : `${connected} connected`),
     tile('Guest memory', bytes(memory), used > 0 ? `${(memory / used).toFixed(1)} times the DRAM it uses` : 'none in DRAM'),
     tile('DRAM', bytes(used), status.budget > 0 ? `${percent(used / status.budget)} of ${bytes(status.budget)} for guests` : '',
       status.budget > 0 ? bar(used, status.budget, '', used > status.budget * 0.95 ? 'warn' : '') : null),
@@ -142,12 +142,12 @@ async function refresh() {
 function onState(state, error) {
   if (state === 'live') updated = Date.now();
   $('live').dataset.state = state;
-  $('live').textContent = {live: 'Live', paused: 'Paused', lost: 'No connection'}[state];
+  $('live').textContent = {live: 'Live', paused: 'Paused', lost: 'No answer'}[state];
   $('live').title = updated > 0 ? `Updated ${ago(updated)}` : '';
   if (state === 'paused') return;
   $('problem').hidden = !error;
   $('problem').textContent = error
-    ? `${error.message}. ${updated > 0 ? `What is shown is from ${ago(updated)}. ` : ''}Trying again.` : '';
+    ? `${error.message[0].toUpperCase()}${error.message.slice(1)}. ${updated > 0 ? `What is shown is from ${ago(updated)}. ` : ''}Trying again.` : '';
 }
 
 const poll = new Poll(refresh, onState);

@@ -35,7 +35,7 @@ function prepare(canvas) {
 function timeAxis({context, plot}, from, to) {
   context.fillStyle = css('--quiet');
   context.textBaseline = 'top';
-  const steps = Math.max(1, Math.min(4, Math.floor(plot.width / 90)));
+  const steps = Math.max(1, Math.min(4, Math.floor(plot.width / 110)));
   let last = '';
   for (let i = 0; i <= steps; i++) {
     const text = clock(from + ((to - from) * i) / steps);

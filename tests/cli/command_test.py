@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""command_test.py TIDEMARK: each command against made-up answers: what it asks, what it prints, how it ends."""
+import json
+import subprocess
+import sys
+import unittest
+
+from fake_daemon import DB1, GIB, GROUP, WEB1, Fake
+
+TIDEMARK = sys.argv.pop(1)
+API = "/api/v1"
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        self.fake = self.enterContext(Fake())
+
+    def run_command(self, *words, exit=0, stdin=None):
+        ran = subprocess.run([TIDEMARK, "--socket", self.fake.socket, *words], capture_output=True, text=True, timeout=60,
+                             input=stdin)
+        self.assertEqual(ran.returncode, exit, ran.stdout + ran.stderr)
+        return ran.stdout if exit == 0 else ran.stderr
+
+    def last(self):
+        return self.fake.asked[-1]
+
+    def test_lists_follow_all_pages(self):
+        out = self.run_command("guests", "list")
+        self.assertIn("web1", out)
+        self.assertIn("db1", out)
+        self.assertIn("not connected", out)
+        self.assertEqual([g["name"] for g in json.loads(self.run_command("guests", "list", "--json"))], ["web1", "db1"])
+
+    def test_status_and_tiers(self):
+        out = self.run_command("status")
+        self.assertIn("guests  2, 1 connected, 0 in trouble", out)
+        self.assertIn("8 GiB of DRAM are for guests", out)
+        self.assertIn("fast  nvme   10 GiB   100 GiB", self.run_command("tiers"))
+        self.assertEqual(json.loads(self.run_command("--json", "status"))["version"], "0.1.0")
+
+    def test_top_once(self):
+        lines = self.run_command("top", "--once", "--sort", "name").splitlines()
+        rows = [line.split() for line in lines[lines.index(next(l for l in lines if l.startswith("GUEST"))) + 1:]]
+        self.assertEqual([row[0] for row in rows], ["db1", "web1"])
+        self.assertEqual(rows[1][1:6], ["1", "GiB", "2", "GiB", "120"])
+        self.assertNotIn("\x1b", "\n".join(lines))
+
+    def test_a_guest_by_name_or_uuid(self):
+        self.assertIn("DRAM limit   2 GiB", self.run_command("guests", "show", "web1"))
+        self.run_command("guests", "show", WEB1.upper())
+        self.assertEqual(self.last()[1], f"{API}/guests/{WEB1}")
+        self.assertIn("there is no guest 'nobody'", self.run_command("guests", "show", "nobody", exit=1))
+
+    def test_a_name_that_two_bear_is_refused(self):
+        self.fake.guests[1]["name"] = "web1"
+        self.assertIn("there are 2 of the name 'web1'", self.run_command("guests", "show", "web1", exit=1))
+
+    def test_group_made(self):
+        self.fake.say(f"POST {API}/affinity_groups", {"groupID": GROUP, "name": "ci"}, 201)
+        out = self.run_command("groups", "create", "ci", "--eviction", "lfu", "--prefetch", "off", "--priority", "7")
+        self.assertIn(GROUP, out)
+        self.assertEqual(self.last()[2], {"name": "ci", "priority": 7, "policy": {"evictionPolicy": "LFU", "prefetchEnabled": False}})
+
+    def test_group_changed_keeps_what_was_not_typed(self):
+        self.fake.say(f"PUT {API}/affinity_groups/{GROUP}", {})
+        self.run_command("groups", "set", "web", "--cold", "60")
+        method, target, body, match = self.last()
+        self.assertEqual((method, target, match), ("PUT", f"{API}/affinity_groups/{GROUP}", '"7"'))
+        self.assertEqual(body, {"name": "web", "priority": 150,
+                                "policy": {"prefetchWindow": 30, "reuseEnabled": True, "coldAge": 60}})
+        self.run_command("policy", "set", "--group", "web", "--priority", "9", "--window", "5")
+        self.assertEqual(self.last()[2], {"name": "web", "priority": 9, "policy": {"prefetchWindow": 5, "reuseEnabled": True}})
+
+    def test_stale_change_is_refused_with_the_daemons_sentence(self):
+        self.fake.say(f"PUT {API}/affinity_groups/{GROUP}", {"title": "Precondition Failed", "detail": "somebody changed it"}, 412)
+        self.assertIn("somebody changed it", self.run_command("groups", "set", "web", "--name", "new", exit=1))
+
+    def test_group_show_delete_members(self):
+        out = self.run_command("groups", "show", "web")
+        self.assertIn("window", out)
+        self.assertIn(f"web1    {WEB1}", out)
+        self.fake.say(f"POST {API}/affinity_groups/{GROUP}/members", {}, 201)
+        self.run_command("groups", "add", "web", "db1")
+        self.assertEqual(self.last()[2], {"vm": DB1})
+        self.fake.say(f"DELETE {API}/affinity_groups/{GROUP}/members/{DB1}", None, 204)
+        self.run_command("groups", "remove", "web", "db1")
+        self.fake.say(f"DELETE {API}/affinity_groups/{GROUP}", None, 204)
+        self.run_command("groups", "delete", "web")
+        self.assertEqual(self.last()[::3], ("DELETE", '"7"'))
+
+    def test_guest_policy(self):
+        self.assertIn("cold after  120 s", self.run_command("policy", "show", "web1"))
+        self.fake.say(f"PATCH {API}/guests/{WEB1}", {})
+        self.run_command("policy", "set", "web1", "--dram", "25%", "--floor", "512MiB", "--learn", "off", "--slowdown", "5")
+        self.assertEqual(self.last(), ("PATCH", f"{API}/guests/{WEB1}",
+                                       {"dramLimit": GIB, "dramFloor": GIB // 2, "policy": {"learn": False, "reclaimSlowdown": 5}},
+                                       '"g1"'))
+
+    def test_steering(self):
+        self.fake.say(f"POST {API}/memory/prefetch/{WEB1}", {"backend": "ram0", "ticket": 5}, 202)
+        self.run_command("prefetch", "web1", "--range", "1GiB:2MiB", "--range", "0:4096", "--tier", "nvme", "--confidence", "0.5")
+        self.assertEqual(self.last()[2], {"ranges": [{"offset": GIB, "length": 2 << 20}, {"offset": 0, "length": 4096}],
+                                          "tier": "nvme", "confidence": 0.5})
+        self.fake.say(f"DELETE {API}/memory/prefetch/{WEB1}", {"pages": 512})
+        self.assertIn("512 pages (2 MiB)", self.run_command("prefetch", "web1", "--cancel"))
+        self.fake.say(f"POST {API}/guests/{WEB1}/record", {"seconds": 30}, 202)
+        self.run_command("record", "web1", "30")
+        self.assertEqual(self.last()[2], {"seconds": 30})
+        self.fake.say(f"POST {API}/guests/{WEB1}/replay", {"pages": 3}, 202)
+        self.run_command("replay", "web1", "--from", "db1")
+        self.assertEqual(self.last()[2], {"from": DB1})
+
+    def test_profile(self):
+        self.fake.say(f"GET {API}/guests/{WEB1}/profile", {"backends": [
+            {"id": "pc.ram", "workload": "database", "workload-confidence": 0.75, "seconds": 84.2,
+             "working-set": [{"window": 60, "seen": 1 << 20, "estimate": 2 << 20}],
+             "more-dram": [{"bytes": 1 << 28, "saved-waits": 0.4}],
+             "forecasters": [{"origin": "streams", "used": 5, "late": 1, "wasted": 2, "surely": 0.6, "earning": True}]}]})
+        out = self.run_command("profile", "web1")
+        for wanted in ("database, 75 % sure", "2 MiB (seen 1 MiB)", "with 256 MiB more DRAM", "40 % fewer waits", "streams"):
+            self.assertIn(wanted, out)
+
+    def test_wrong_command_lines(self):
+        for words in ([], ["bogus"], ["groups"], ["guests", "show"], ["policy", "set", "web1"], ["policy", "set", "web1", "--dram", "4X"],
+                      ["prefetch", "web1"], ["prefetch", "web1", "--range", "5"], ["record", "web1", "0"],
+                      ["top", "--sort", "colour"], ["policy", "set", "--group", "web", "--dram", "1GiB"],
+                      ["groups", "create", "x", "--priority", "1001"], ["prefetch", "web1", "--cancel", "--range", "0:4096"]):
+            with self.subTest(words):
+                self.assertNotEqual(self.run_command(*words, exit=2), "")
+
+    def test_answers_that_are_not_as_expected(self):
+        for body in ([], 5, "text", {"items": "none"}, {"items": [None, 3]}, {"items": [{"name": 5, "memory": "much"}]}):
+            with self.subTest(body):
+                self.fake.answer = lambda *_, body=body: (200, body, {})
+                self.run_command("status")
+                self.run_command("guests", "list")
+                self.run_command("groups", "list")
+                self.run_command("top", "--once")
+
+    def test_a_page_that_names_itself_again_ends(self):
+        asked = []
+        self.fake.answer = lambda *request: asked.append(request) or (200, {"items": [], "next": "x"}, {})
+        self.run_command("guests", "list")
+        self.assertEqual(len(asked), 2)
+
+    def test_no_daemon(self):
+        ran = subprocess.run([TIDEMARK, "--socket", "/nonexistent/api.sock", "status"], capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 3)
+        self.assertIn("/nonexistent/api.sock", ran.stderr)
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            ran = subprocess.run([TIDEMARK, "--socket", self.fake.socket, "guests", "list"], stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(ran.returncode, 1)
+
+    def test_validate(self):
+        good = "<domain type='kvm'><name>a</name><uuid>11111111-1111-4111-8111-111111111111</uuid><memory unit='GiB'>1</memory>" \
+               "<metadata>{}</metadata></domain>"
+        config = f"{self.fake.folder.name}/t.toml"
+        with open(config, "w") as out:
+            out.write('[[tier]]\nname="fast"\nclass="nvme"\npath="/var/lib/tidemark/nvme"\ncapacity="10GiB"\n')
+        element = "<t:memory xmlns:t='urn:tidemark:domain:1' {}/>"
+        self.assertIn("would start", self.run_command("--config", config, "validate", "-",
+                                                      stdin=good.format(element.format("dram='25%'"))))
+        self.assertIn("nothing to check", self.run_command("--config", config, "validate", "-", stdin=good.format("")))
+        self.run_command("--config", config, "validate", "-", stdin=good.format(element.format("dram='much'")), exit=1)
+        self.run_command("--config", config, "validate", "/nonexistent", exit=1)
+        out = subprocess.run([TIDEMARK, "--config", config, "--json", "validate", "-"], capture_output=True, text=True,
+                             input=good.format(element.format("dram='much'")))
+        self.assertEqual(json.loads(out.stdout)["valid"], False)
+        self.assertIn("much", json.loads(out.stdout)["problems"][0])
+
+
+if __name__ == "__main__":
+    unittest.main()
