@@ -178,8 +178,8 @@ Result<void> Guests::Impl::reread_domain(const std::string &any_case) {
     guest.service_of_domain = resolved->service;
     guest.memory = resolved->memory;
     guest.from_domain = settings_of(*resolved, source_.element_settings(uuid));
-    tell([&](GuestObserver &observer) { observer.guest_domain_changed(guest); });
     refresh(entry);
+    tell([&](GuestObserver &observer) { observer.guest_domain_changed(guest); });
     return {};
 }
 
