@@ -126,10 +126,26 @@ Result<void> Domains::read_files() {
     return {};
 }
 
-Result<void> Domains::running(const std::string &uuid) {
-    if (known_.contains(uuid)) {
+Result<void> Domains::running(const std::string &uuid, std::optional<domain::Domain> domain) {
+    const auto known = known_.find(uuid);
+    if (known != known_.end() && (known->second.domain || !domain)) {
         return {};
     }
+    auto resolved = known != known_.end() ? Result<domain::ResolvedDomain>(known->second.resolved)
+                                          : read_file(uuid);
+    if (!resolved) {
+        return tl::unexpected(resolved.error());
+    }
+    std::uint64_t asked = resolved->dram_limit;
+    if (domain) {
+        const auto anew = domain::resolve(*domain, config_);
+        asked = anew ? std::max(asked, anew->dram_limit) : asked;
+    }
+    auto taken = take(std::move(domain), std::move(*resolved), asked);
+    return taken ? Result<void>() : tl::unexpected(taken.error());
+}
+
+Result<domain::ResolvedDomain> Domains::read_file(const std::string &uuid) const {
     std::ifstream file(config_.domain_file(uuid), std::ios::binary);
     if (!file) {
         return fail(ENOENT, "no domain " + uuid + " was prepared on this host");
@@ -138,15 +154,10 @@ Result<void> Domains::running(const std::string &uuid) {
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(file.gcount()));
     auto resolved = domain::resolved_from_json(text);
-    if (!resolved) {
-        return tl::unexpected(resolved.error());
-    }
-    if (resolved->uuid != uuid) {
+    if (resolved && resolved->uuid != uuid) {
         return fail(EINVAL, "the file is about domain " + resolved->uuid);
     }
-    const std::uint64_t limit = resolved->dram_limit;
-    auto taken = take(std::nullopt, std::move(*resolved), limit);
-    return taken ? Result<void>() : tl::unexpected(taken.error());
+    return resolved;
 }
 
 const domain::ResolvedDomain *Domains::find(const std::string &uuid) const {

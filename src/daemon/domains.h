@@ -48,8 +48,9 @@ class Domains {
     // group from now on. EINVAL: the element cannot be had on this host; ENOSPC: its floor does not fit.
     Result<domain::ResolvedDomain> prepare(const domain::Domain &domain);
     // It runs: known already, or taken in from the file that the hook wrote while nobody listened,
-    // whether its floor fits or not. ENOENT: there is no such file either.
-    Result<void> running(const std::string &uuid);
+    // whether its floor fits or not. ENOENT: there is no such file either. domain: what the hook tells, if
+    // it does; without it a change of its element cannot take effect while it runs.
+    Result<void> running(const std::string &uuid, std::optional<domain::Domain> domain = {});
     // Its element was changed while it runs: what it resolves to now. ENOENT: it is not known.
     Result<domain::ResolvedDomain> change_element(const std::string &uuid, std::string_view xml);
     // It stopped, or never started: it is no member of its domain's group any more.
@@ -82,6 +83,7 @@ class Domains {
     static std::optional<Known> parse_record(std::string_view text);
     Result<void> read_store();
     Result<void> read_files();
+    Result<domain::ResolvedDomain> read_file(const std::string &uuid) const;
     Result<domain::ResolvedDomain> take(std::optional<domain::Domain> domain,
                                         domain::ResolvedDomain resolved, std::uint64_t asked);
     std::uint64_t floor_of(const domain::ResolvedDomain &resolved) const;

@@ -80,7 +80,10 @@ void add_domain_routes(Router &router, Domains &domains, const DomainListener &l
             if (!uuid) {
                 return uuid.error();
             }
-            if (auto known = domains.running(*uuid); !known) {
+            // The hook tells the domain as well; a body that makes no sense is as if there were none.
+            auto told = domain_of(request);
+            auto domain = told ? std::optional(std::move(*told)) : std::nullopt;
+            if (auto known = domains.running(*uuid, std::move(domain)); !known) {
                 return refusal(known.error());
             }
             listener.changed(*uuid);
