@@ -5,7 +5,8 @@
 //
 // What libvirt makes of it decides the rules here:
 // - It waits for the hook, with the domain locked: no call to libvirt, short deadlines.
-// - A hook that fails at `reconnect` or `started` has its running guest killed: those never fail.
+// - A hook that fails at `reconnect` or `started` has its running guest killed: those never fail, not even
+//   if this program crashes.
 // - What is printed at `migrate` and `restore` becomes the domain: nothing ever goes to stdout.
 // - It is called for every domain of the host: one that is not ours costs a search in its text.
 #include "client/client.h"
@@ -22,6 +23,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -33,6 +35,8 @@ using hook::warn;
 constexpr std::size_t kStdinMost = 16U << 20;
 // libvirtd says `reconnect` once for each guest, one after the other.
 constexpr std::chrono::milliseconds kTellDeadline{100};
+// For what must not fail; it takes milliseconds.
+constexpr unsigned kShieldSeconds = 2;
 
 enum class Operation { prepare, check, started, stopped, release, reconnect, other };
 
@@ -123,10 +127,7 @@ void tell(const domain::HostConfig &config, const domain::Domain &domain, const 
                  reply.error().sentence.c_str());
 }
 
-int run(Operation operation) {
-    const std::string xml = read_stdin();
-    if (operation == Operation::other)
-        return 0;
+int run(Operation operation, const std::string &xml) {
     if (!domain::mentions_us(xml))
         return not_ours(operation, uuid_in(xml));
 
@@ -155,6 +156,37 @@ int run(Operation operation) {
     return 0;
 }
 
+int run_caught(Operation operation, const std::string &xml) {
+    try {
+        return run(operation, xml);
+    } catch (const std::exception &problem) {
+        warn(std::string("internal error: ") + problem.what());
+    } catch (...) {
+        warn("internal error");
+    }
+    return 1;
+}
+
+// In a process of its own: even if it crashes or hangs, the guest lives.
+void run_shielded(Operation operation, const std::string &xml) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::alarm(kShieldSeconds);
+        ::_exit(run_caught(operation, xml));
+    }
+    int status = 0;
+    while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (child < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        ::syslog(LOG_ERR, "an operation failed; the guest goes on without it");
+}
+
+bool concerns(Operation operation, bool ours) {
+    if (ours)
+        return operation != Operation::other;
+    return operation == Operation::prepare || operation == Operation::release;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -168,12 +200,12 @@ int main(int argc, char **argv) {
     ::openlog("tidemark-hook", LOG_PID, LOG_DAEMON);
     std::signal(SIGPIPE, SIG_IGN);
     const Operation operation = operation_of(argv[2]);
-    try {
-        return run(operation);
-    } catch (const std::exception &problem) {
-        warn(std::string("internal error: ") + problem.what());
-    } catch (...) {
-        warn("internal error");
-    }
-    return may_fail(operation) ? 1 : 0;
+    const std::string xml = read_stdin();
+    const bool ours = domain::mentions_us(xml);
+    if (!concerns(operation, ours))
+        return 0;
+    if (ours && may_fail(operation))
+        return run_caught(operation, xml);
+    run_shielded(operation, xml);
+    return 0;
 }
