@@ -221,7 +221,7 @@ class Host:
                           f'path = "{self.tiers}"\ncapacity = "8GiB"\n')
 
     def start_daemon(self):
-        tidemarkd = program("src/daemon/tidemarkd")
+        tidemarkd = program("src/tidemarkd")
         (RUN / "api.sock").unlink(missing_ok=True)
         self.daemon = Process("tidemarkd", [tidemarkd], self.folder, (RUN / "api.sock").exists)
 

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Requests to the daemon over its Unix socket."""
+import http.client
+import json
+import socket
+
+from guest import require, wait_for
+from host import RUN
+
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self):
+        super().__init__("tidemark", timeout=60)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(RUN / "api.sock"))
+
+
+def request(method, path, body=None, headers=None):
+    """Status and content of one request."""
+    connection = Connection()
+    try:
+        connection.request(method, f"/api/v1{path}", json.dumps(body) if body is not None else None,
+                           {"Content-Type": "application/json", **(headers or {})})
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+    finally:
+        connection.close()
+
+
+def get(path):
+    status, content = request("GET", path)
+    require(status == 200, f"GET {path}: {status} {content}")
+    return content
+
+
+def guest(vm):
+    """What the daemon knows of a guest, or None."""
+    status, content = request("GET", f"/guests/{vm.uuid}")
+    return content if status == 200 else None
+
+
+def wait_connected(vm):
+    """The daemon talks to the guest's own QEMU."""
+    def connected():
+        found = guest(vm)
+        return found if found and found["connected"] else None
+    found = wait_for(connected, 60, f"the daemon does not reach {vm.name}", 0.1)
+    require(found["pid"] == vm.host.pid(vm.name), f"it talks to another process: {found}")
+    return found
