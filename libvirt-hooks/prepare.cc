@@ -93,6 +93,8 @@ Sentences known_problems(const domain::Parsed &parsed) {
         return parsed.problems;
     if (parsed.domain.uuid.empty())
         return {"the domain has no <uuid>"};
+    if (!parsed.domain.obstacles.empty())
+        return parsed.domain.obstacles;
     return check_emulator(parsed.domain);
 }
 

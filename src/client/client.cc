@@ -137,7 +137,8 @@ Result<Reply> request(const std::string &socket_path, std::string_view method,
     const auto &message = parser.get();
     reply.status = message.result_int();
     for (const auto &field : message)
-        reply.headers.push_back({std::string(field.name_string()), std::string(field.value())});
+        reply.headers.push_back({{field.name_string().data(), field.name_string().size()},
+                                 {field.value().data(), field.value().size()}});
     reply.body = message.body();
     return reply;
 }

@@ -54,7 +54,9 @@ def test_daemon_is_told(host):
 def test_bad_element_does_not_reach_the_daemon(host):
     with Daemon(host, lambda line, body: http(200, resolved(host))) as daemon:
         words = host.refused(domain(ELEMENT.replace("50%", "500%")))
-    check("line 6: dram of <memory> is '500%'; it must be 1% to 100%" in words, words)
+        check("line 6: dram of <memory> is '500%'; it must be 1% to 100%" in words, words)
+        words = host.refused(domain(more="<memoryBacking><hugepages/><locked/></memoryBacking>"))
+    check(len(words.splitlines()) == 2, words)
     check(not daemon.seen, daemon.seen)
 
 
