@@ -14,6 +14,7 @@ import tempfile
 
 HOOKS = pathlib.Path(__file__).resolve().parents[2] / "libvirt-hooks"
 SCHEMA = HOOKS / "tidemark.rng"
+LIBVIRT_SCHEMA = pathlib.Path("/usr/share/libvirt/schemas/domain.rng")  # where libvirt is installed
 NS = "xmlns:t='urn:tidemark:domain:1'"
 
 
@@ -103,9 +104,9 @@ class Judges:
         config.write_text("[[tier]]\nname='fast'\nclass='nvme'\npath='/fast'\n")
         self.environment = dict(os.environ, TIDEMARK_CONFIG=str(config), TIDEMARK_RUN=str(folder))
 
-    def schema(self, xml):
+    def schema(self, xml, schema=SCHEMA):
         self.file.write_text(xml)
-        run = subprocess.run(["xmllint", "--noout", "--nonet", "--relaxng", SCHEMA, self.file],
+        run = subprocess.run(["xmllint", "--noout", "--nonet", "--relaxng", schema, self.file],
                              capture_output=True, text=True, check=False)
         if run.returncode not in (0, 3):
             sys.exit(f"xmllint cannot judge {xml}: {run.stderr}")
@@ -129,6 +130,10 @@ def main():
         examples = sorted((HOOKS / "examples").glob("*.xml"))
         if len(examples) < 4:
             problems.append(f"only {len(examples)} examples")
+        for path in examples if LIBVIRT_SCHEMA.exists() else []:
+            accepted, words = judges.schema(path.read_text(), LIBVIRT_SCHEMA)
+            if not accepted:
+                problems.append(f"libvirt's own schema refuses {path.name}\n  {words.strip()}")
         # The parser also looks at the host, on which Tidemark's QEMU need not be installed: an
         # <emulator> that is not there is no reason to refuse.
         cases = [(path.name, path.read_text(), True) for path in examples]
