@@ -64,6 +64,7 @@ void Guests::Impl::record(const std::string &uuid, std::chrono::seconds length,
                 return;
             if (!answers) {
                 guest->guest.record = {RecordState::Phase::failed, 0, 0, answers.error().sentence};
+                self->drop_recording(*guest);
                 return done(tl::unexpected<Error>(answers.error()));
             }
             guest->record_timer.expires_after(length);
@@ -77,10 +78,18 @@ void Guests::Impl::record(const std::string &uuid, std::chrono::seconds length,
         });
 }
 
+// Also of an earlier life of the daemon, whose end nobody told QEMU; the next attempt finds it free.
+void Guests::Impl::drop_recording(GuestEntry &entry) {
+    if (entry.session)
+        for (const std::string &id : backends(entry))
+            execute(entry, "tiered-memory-record-save", {{"id", id}}, [](const Result<json> &) {});
+}
+
 void Guests::Impl::end_record(GuestEntry &entry) {
     const Exchange folder = exchange(entry);
     if (const auto ready = folder.prepare(); !ready) {
         entry.guest.record = {RecordState::Phase::failed, 0, 0, ready.error().sentence};
+        drop_recording(entry);
         return;
     }
     for_backends(

@@ -138,6 +138,7 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     // guest_records.cc: working sets
     void record(const std::string &uuid, std::chrono::seconds length, Done<Nothing> done);
     void end_record(GuestEntry &entry);
+    void drop_recording(GuestEntry &entry);
     void replay(const std::string &uuid, const std::string &from_uuid, Done<std::uint64_t> done);
 
     // guest_learned.cc

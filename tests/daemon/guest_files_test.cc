@@ -148,6 +148,11 @@ TEST_CASE("a recording that QEMU refuses or does not survive is shown as failed"
     bench.guests->record(kWeb, std::chrono::seconds(60), refused.done());
     CHECK(refused.in(bench).error().sentence == "it records already");
     CHECK(guest.record.phase == RecordState::Phase::failed);
+    // The daemon that began it may have died: what it left is thrown away, not written anywhere.
+    REQUIRE(
+        bench.until([&] { return web->qemu->received("tiered-memory-record-save").size() == 1; }));
+    CHECK(web->qemu->received("tiered-memory-record-save")[0]["arguments"] ==
+          json{{"id", "pc.ram"}});
     web->qemu->answer("tiered-memory-record-start", json::object());
     bench.guests->record(kWeb, std::chrono::seconds(60), begun.done());
     CHECK(begun.in(bench));
