@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""install_test.py BUILD: what `meson install` puts below DESTDIR with the prefix that was configured, and that systemd
+takes the unit. The files must have been built; the test installs nothing outside a temporary folder."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BUILD = pathlib.Path(sys.argv.pop(1))
+SRC = pathlib.Path(__file__).resolve().parents[2]
+# Below the prefix, and whether it is executable.
+WANTED = {
+    "bin/tidemark": True,
+    "sbin/tidemarkd": True,
+    "lib/systemd/system/tidemarkd.service": False,
+    "lib/sysusers.d/tidemark.conf": False,
+    "lib/tmpfiles.d/tidemark.conf": False,
+    "lib/udev/rules.d/60-tidemark.rules": False,
+    "share/bash-completion/completions/tidemark.bash": False,
+    "share/man/man1/tidemark.1": False,
+    "share/man/man8/tidemarkd.8": False,
+    "share/doc/tidemark/examples/tidemark.toml": False,
+    "share/tidemark/alerts.yml": False,
+    "share/tidemark/grafana.json": False,
+    "share/tidemark/apparmor-libvirtd": False,
+    "share/tidemark/tidemark.rng": False,
+}
+# Below sysconfdir, which is /etc if the prefix is /usr.
+CONFIGURATION = {
+    "libvirt/hooks/qemu.d/tidemark": True,
+    "apparmor.d/abstractions/libvirt-qemu.d/tidemark": False,
+}
+
+
+class Install(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        options = json.loads(subprocess.run(["meson", "introspect", BUILD, "--buildoptions"], capture_output=True, text=True,
+                                            check=True).stdout)
+        cls.options = {option["name"]: option["value"] for option in options}
+        cls.folder = tempfile.TemporaryDirectory(prefix="tidemark-install-")
+        cls.root = pathlib.Path(cls.folder.name)
+        subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet"], check=True, capture_output=True,
+                       env=os.environ | {"DESTDIR": str(cls.root)})
+        cls.prefix = cls.root / cls.options["prefix"].lstrip("/")
+        etc = "/etc" if cls.options["prefix"] == "/usr/local" else pathlib.Path(cls.options["prefix"]) / cls.options["sysconfdir"]
+        cls.configuration = cls.root / str(etc).lstrip("/")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def test_files(self):
+        for base, files in ((self.prefix, WANTED), (self.configuration, CONFIGURATION)):
+            for name, executable in files.items():
+                with self.subTest(name):
+                    path = base / name
+                    self.assertTrue(path.is_file(), f"{name} is not installed")
+                    mode = stat.S_IMODE(path.stat().st_mode)
+                    self.assertEqual(mode, 0o755 if executable else 0o644)
+                    self.assertGreater(path.stat().st_size, 0)
+
+    def test_nothing_else(self):
+        """What is not on the lists is the engine's: its library and headers."""
+        known = {self.prefix / name for name in WANTED} | {self.configuration / name for name in CONFIGURATION}
+        for path in sorted(self.root.rglob("*")):
+            if path.is_file() and path not in known:
+                self.assertRegex(str(path.relative_to(self.root)),
+                                 r"libtidemark\.so|pkgconfig/tidemark\.pc|include/tidemark\.h|share/doc/tidemark/examples/|share/tidemark/examples/")
+
+    def test_the_unit_names_the_installed_daemon(self):
+        unit = (self.prefix / "lib/systemd/system/tidemarkd.service").read_text()
+        self.assertIn(f"ExecStart={self.options['prefix']}/sbin/tidemarkd\n", unit)
+        for line in ("Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "RestrictAddressFamilies="):
+            self.assertIn(f"\n{line}", unit)
+
+    def test_the_rule_of_doctor_is_the_installed_one(self):
+        rule = [line for line in (self.prefix / "lib/udev/rules.d/60-tidemark.rules").read_text().splitlines()
+                if not line.startswith("#")]
+        doctor = (SRC / "src/cli/doctor_libvirt.cc").read_text().replace('\\"', '"')
+        self.assertIn(rule[0], doctor)
+
+    def test_the_example_configuration(self):
+        """Good as it is, and with every example in it taken as meant."""
+        text = (self.prefix / "share/doc/tidemark/examples/tidemark.toml").read_text()
+        meant = re.sub(r"^#(?! )", "", text, flags=re.M)
+        self.assertIn('\nclass = "nvme"', meant)
+        for which, config in (("as it is", text), ("as meant", meant)):
+            with self.subTest(which):
+                path = self.root / "tidemark.toml"
+                path.write_text(config)
+                daemon = self.prefix / "sbin/tidemarkd"
+                ran = subprocess.run([daemon, "--check", "--config", path], capture_output=True, text=True)
+                self.assertEqual(ran.returncode, 0, ran.stderr)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "there is no systemd-analyze")
+    def test_systemd_takes_the_unit(self):
+        unit = self.root / "tidemarkd.service"
+        text = (self.prefix / "lib/systemd/system/tidemarkd.service").read_text()
+        unit.write_text(text.replace(f"{self.options['prefix']}/sbin/", f"{self.prefix}/sbin/"))
+        ran = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit], capture_output=True, text=True)
+        self.assertEqual([line for line in ran.stderr.splitlines() if "tidemarkd" in line], [])
+        ran = subprocess.run(["systemd-analyze", "security", "--offline=yes", unit], capture_output=True, text=True)
+        exposure = re.search(r"exposure level for \S+: ([0-9.]+)", ran.stdout)
+        self.assertIsNotNone(exposure, ran.stdout + ran.stderr)
+        # 10 is a unit without any protection; below 4 is what systemd calls OK.
+        self.assertLess(float(exposure.group(1)), 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
