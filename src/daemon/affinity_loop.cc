@@ -18,6 +18,8 @@ using Clock = std::chrono::steady_clock;
 using nlohmann::json;
 
 constexpr std::chrono::milliseconds kLook{250};
+constexpr std::uint32_t kReplays = 8;      // of one guest
+constexpr std::uint64_t kReplayAfter = 16; // more of its memory, one part in so many
 
 double seconds_now() {
     return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
@@ -75,7 +77,10 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
         Clock::time_point sketched{};
         bool asking = false;
         Begin begin = Begin::watch;
-        bool add_record = false;    // when the sketch is there
+        bool add_record = false;        // when the sketch is there
+        std::string like;               // whose record it replays
+        std::uint64_t replay_limit = 0; // its DRAM limit then
+        std::uint32_t replays = 0;
         std::uint64_t recorded = 0; // pages of the record that was seen last
     };
 
@@ -88,6 +93,7 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
     void ask_sketch(const std::string &uuid, Follow &follow);
     void look();
     void warm_up(const std::string &uuid);
+    void replay(const Guest &guest, Follow &follow);
 
     Guests &guests_;
     const AffinityLoopOptions options_;
@@ -219,6 +225,11 @@ void AffinityLoop::Impl::take_sketch(const std::string &uuid, const Result<json>
 void AffinityLoop::Impl::look() {
     for (auto &[uuid, follow] : follows_) {
         const Guest *guest = guests_.find(uuid);
+        if (guest != nullptr && guest->connected && !follow.like.empty() &&
+            follow.replays < kReplays &&
+            guest->dram_limit() >= follow.replay_limit + guest->memory / kReplayAfter) {
+            replay(*guest, follow);
+        }
         if (follow.begin != Begin::watch || guest == nullptr || !guest->connected) {
             continue;
         }
@@ -273,16 +284,25 @@ void AffinityLoop::Impl::warm_up(const std::string &uuid) {
     spdlog::info(
         "guest {} ({}) begins like guest {} of its group: {:.0f} % of its memory is the same",
         guest->name, uuid, found->uuid, found->agreement * 100);
-    guests_.replay(uuid, found->uuid,
-                   [weak = weak_from_this(), uuid](const Result<std::uint64_t> &pages) {
-                       const auto self = weak.lock();
-                       if (self && pages) {
-                           ++self->state_.replays;
-                           self->state_.replayed_pages += *pages;
-                       } else if (!pages) {
-                           spdlog::warn("guest {}: no replay: {}", uuid, pages.error().sentence);
-                       }
-                   });
+    follow->like = found->uuid;
+    replay(*guest, *follow);
+}
+
+// A replay ends where DRAM does: what is left of it comes when the guest is given more.
+void AffinityLoop::Impl::replay(const Guest &guest, Follow &follow) {
+    follow.replay_limit = guest.dram_limit();
+    ++follow.replays;
+    guests_.replay(
+        guest.uuid, follow.like,
+        [weak = weak_from_this(), uuid = guest.uuid](const Result<std::uint64_t> &pages) {
+            const auto self = weak.lock();
+            if (self && pages) {
+                ++self->state_.replays;
+                self->state_.replayed_pages += *pages;
+            } else if (!pages) {
+                spdlog::warn("guest {}: no replay: {}", uuid, pages.error().sentence);
+            }
+        });
 }
 
 AffinityLoop::AffinityLoop(boost::asio::io_context &io, Guests &guests, AffinityLoopOptions options)
@@ -332,6 +352,8 @@ void AffinityLoop::guest_connected(const Guest &guest) {
         Impl::Follow &follow = impl_->follows_[guest.uuid];
         follow.asking = false;
         follow.begin = Impl::Begin::watch;
+        follow.like.clear();
+        follow.replays = 0;
     }
 }
 

@@ -49,7 +49,8 @@ struct Arbiter::Side {
     Past *past = nullptr;
     std::uint64_t floor = 0, most = 0, limit = 0;
     std::uint64_t forced_to = 0;             // the limit after the laws, before any trade
-    std::uint64_t may_buy = 0, may_sell = 0; // bytes left of this round's step
+    std::uint64_t may_buy = 0, may_sell = 0; // bytes left of this round\'s step
+    std::uint64_t may_want = 0;              // of this and the next
     double weight = 1;
     double gain = 0, loss = 0; // weighed faults a second for the next MiB
 };
@@ -67,7 +68,7 @@ struct Arbiter::Market {
 };
 
 std::uint64_t Arbiter::max_step(std::uint64_t memory) {
-    return down(std::max<std::uint64_t>(16 << 20, memory / 16));
+    return down(std::max<std::uint64_t>(32 << 20, memory / 16));
 }
 
 // What the laws about a single guest say, and what its curves are worth.
@@ -179,8 +180,8 @@ void Arbiter::trade(Market &market, std::uint64_t on_its_way) {
     for (Piece &piece : market.buys) {
         Side &buyer = market.sides[piece.side];
         std::uint64_t wanted =
-            std::min({down(piece.bytes), down(buyer.may_buy), buyer.most - buyer.limit});
-        buyer.may_buy -= wanted;
+            std::min({down(piece.bytes), down(buyer.may_want), buyer.most - buyer.limit});
+        buyer.may_want -= wanted;
         const std::uint64_t served = std::min(wanted, on_its_way);
         on_its_way -= served;
         wanted -= served;
@@ -233,9 +234,14 @@ void Arbiter::remember(Market &market) {
             continue;
         }
         const std::uint64_t longest = max_step(side.guest->memory);
-        if (past.direction == -direction) {
-            past.step = std::max(down(past.step / 2), kGrain);
-            if (++past.turns >= kTurns) {
+        if (past.direction != direction) {
+            const bool turned = past.direction != 0 && round_ - past.began < kRun;
+            past.began = round_;
+            past.turns = turned ? past.turns + 1 : 0;
+            if (turned) {
+                past.step = std::max(down(past.step / 2), kGrain);
+            }
+            if (past.turns >= kTurns) {
                 past.held_since = round_;
             }
         } else {
@@ -262,6 +268,8 @@ std::vector<DramGrant> Arbiter::round(const HostBudget &budget,
         Past &past = *side.past;
         past.step = past.step == 0 ? longest : std::min(past.step, longest);
         side.may_buy = may_move(side, 1) ? past.step : 0;
+        // So that DRAM leaves while what left before is handed out.
+        side.may_want = 2 * side.may_buy;
         // What the laws took counts as part of the step.
         const std::uint64_t taken = side.guest->limit - std::min(side.guest->limit, side.limit);
         side.may_sell = may_move(side, -1) ? past.step - std::min(past.step, taken) : 0;

@@ -17,7 +17,8 @@
 //    until it has left;
 //  - a limit moves by at most max_step() a round, except where a law above forces it.
 // Against oscillation: a trade needs a gain of kHysteresis more than its cost; who turns round waits
-// kSettle rounds and goes on in steps half as long; who turned kTurns times is left alone until what it gains or
+// kSettle rounds; who turns after less than kRun rounds goes on in steps half as long, and after kTurns such turns
+// it is left alone until what it gains or
 // loses is twice as much as it ever was while it turned, or half, or kHold rounds are over.
 //
 // A round takes O(n log n) for n guests; what is remembered is some 100 bytes a guest.
@@ -70,6 +71,7 @@ class Arbiter {
     // Faults a second for a MiB: less is not worth a move.
     static constexpr double kWorthwhile = 0.01;
     static constexpr std::uint32_t kSettle = 3; // rounds
+    static constexpr std::uint32_t kRun = 8;    // rounds
     static constexpr std::uint32_t kTurns = 3;
     static constexpr std::uint32_t kHold = 120; // rounds
 
@@ -87,7 +89,9 @@ class Arbiter {
     };
     struct Past {
         int direction = 0;
-        std::uint32_t turns = 0, moved = 0; // moved: the round of the last move
+        std::uint32_t turns = 0;
+        std::uint32_t moved = 0,
+                      began = 0; // rounds: of the last move, of the first in its direction
         std::uint32_t held_since = 0;
         std::uint64_t step = 0;
         Range gain{}, loss{};   // of the next MiB, since it last began to turn

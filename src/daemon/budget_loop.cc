@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kRateHalfLife = 10;                // seconds
 constexpr std::uint64_t kLeastOfBackend = 16 << 20; // QEMU takes no lower limit
-constexpr double kIdleBelow = 1;                    // pages used a second
+constexpr std::uint64_t kIdleBelow = 100;           // one part of its DRAM in so many
 constexpr std::chrono::milliseconds kLook{1000};
 
 // "some avg10=0.12 ...": percent.
@@ -41,8 +41,9 @@ UseOfDram use_of_dram(const Guest &guest, double refaults) {
     double weights = 0;
     for (const BackendProfile &one : guest.profile) {
         use.watched = use.watched || one.watching;
-        use.idle =
-            use.idle && one.used_per_second < kIdleBelow && one.refaults_per_second < kIdleBelow;
+        // Rates decay over a minute; what was used in the last ten seconds is known at once.
+        use.idle = use.idle && !one.working_set.empty() &&
+                   one.working_set[0].seen < guest.dram_used() / kIdleBelow;
         const double weight = one.refaults_per_second + 1e-6;
         weights += weight;
         use.more.resize(std::max(use.more.size(), one.more_dram.size()));
@@ -223,6 +224,11 @@ const BudgetState &BudgetLoop::state() const {
 }
 
 void BudgetLoop::guest_connected(const Guest &) {
+    impl_->again_ = true;
+}
+
+// A guest that is being started counts from then on.
+void BudgetLoop::guest_domain_changed(const Guest &) {
     impl_->again_ = true;
 }
 

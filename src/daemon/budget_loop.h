@@ -51,6 +51,7 @@ class BudgetLoop : public GuestObserver {
     const BudgetState &state() const;
 
     void guest_connected(const Guest &guest) override;
+    void guest_domain_changed(const Guest &guest) override;
     void guest_stats(const Guest &guest) override;
     void guest_removed(const Guest &guest) override;
 

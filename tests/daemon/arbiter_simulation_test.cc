@@ -115,6 +115,7 @@ TEST_CASE("a thousand guests that come, go and change keep the budget, and settl
                 100.0 * static_cast<double>(moved_late) / static_cast<double>(host.budget));
     CHECK(faults < 0.6 * equal);
     CHECK(faults < 1.1 * least);
-    CHECK(most_turns <= 4 * static_cast<int>(Arbiter::kTurns)); // 240 rounds, most of them held
+    CHECK(most_turns <=
+          20); // in 240 rounds: who turns fast is left alone, slow turns take kRun each
     CHECK(moved_late < host.budget / 100);
 }

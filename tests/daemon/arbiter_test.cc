@@ -56,9 +56,12 @@ TEST_CASE("a raise waits until the DRAM is really free") {
     CHECK(first[1].limit == 1024 * kMiB);
     guests[0].limit = first[0].limit; // but it still uses what it had
     const auto second = arbiter.round({2048 * kMiB, false}, guests);
-    CHECK(second[0].limit == first[0].limit);
+    // One step more for the round after, and no further while nothing leaves.
+    CHECK(second[0].limit == first[0].limit - Arbiter::max_step(4096 * kMiB));
     CHECK(second[1].limit == 1024 * kMiB);
-    guests[0].used = guests[0].limit;
+    guests[0].limit = second[0].limit;
+    CHECK(arbiter.round({2048 * kMiB, false}, guests)[0].limit == second[0].limit);
+    guests[0].used = first[0].limit;
     const auto third = arbiter.round({2048 * kMiB, false}, guests);
     CHECK(third[1].limit == 1024 * kMiB + Arbiter::max_step(4096 * kMiB));
 }
