@@ -4,6 +4,8 @@
 #include "daemon/problem.h"
 
 #include <algorithm>
+#include <exception>
+#include <spdlog/spdlog.h>
 
 namespace tidemark::daemon {
 namespace {
@@ -133,7 +135,13 @@ void Router::handle(HttpRequest request, const HttpReply &reply) const {
                 return;
             }
         }
-        entry.handler(request, reply);
+        // A mistake in one handler must not end the daemon for everybody.
+        try {
+            entry.handler(request, reply);
+        } catch (const std::exception &error) {
+            spdlog::error("{} {}: {}", request.method, entry.route.path, error.what());
+            reply(problem(500, "the daemon failed at this request; its log says how"));
+        }
         return;
     }
     if (allowed.empty()) {

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 
 using namespace tidemark;
 using namespace tidemark::daemon;
@@ -82,14 +83,18 @@ TEST_CASE("a method that a path does not have is refused, and those it has are n
     CHECK(ask(router, "PUT", "/a").status == 404);
 }
 
-TEST_CASE("a handler that forgets its answer, or gives two, gives one") {
+TEST_CASE("a handler that forgets its answer, gives two or throws, gives one") {
     Router router;
     router.add("GET", "/none", [](const HttpRequest &, const HttpReply &) {});
     router.add("GET", "/two", [](const HttpRequest &, const HttpReply &reply) {
         reply({201, {}, {}, {}});
         reply({202, {}, {}, {}});
     });
+    router.add("GET", "/throws", [](const HttpRequest &, const HttpReply &) {
+        throw std::runtime_error("a mistake");
+    });
     CHECK(ask(router, "GET", "/none").status == 500);
+    CHECK(ask(router, "GET", "/throws").status == 500);
     CHECK(ask(router, "GET", "/two").status == 201);
 }
 

@@ -139,10 +139,27 @@ def guests(contract, qemu):
     assert back.json["settings"] == {"priority": 500, "policy": {}}
     for bad in ({"priority": 0}, {"dramLimit": 1}, {"dramLimit": 2 * GIB}, {"dramFloor": 2 * GIB}, {"dramFlor": None}, []):
         contract.ask("PATCH", path, 422, bad)
+    policy_reaches_members(contract, qemu)
     commands(contract)
     for method, below, body in (("GET", "", None), ("PATCH", "", {}), ("GET", "/profile", None), ("GET", "/heat", None),
                                 ("GET", "/similar", None), ("POST", "/record", {}), ("POST", "/replay", {})):
         contract.ask(method, f"/api/v1/guests/{NOBODY}{below}", 404, body)
+
+
+def policy_reaches_members(contract, qemu):
+    def in_force(what, **values):
+        wait_for(what, lambda: all(qemu.backends[0][key.replace("_", "-")] == value for key, value in values.items()))
+
+    before = dict(qemu.backends[0])
+    made = contract.ask("POST", GROUPS, 201, {"name": "team", "members": [GUEST], "policy": {"coldAge": 55, "evictionPolicy": "LFU"}})
+    in_force("the member has the group's policy", cold_age=55, eviction_policy="lfu")
+    assert contract.ask("GET", f"/api/v1/guests/{GUEST}", 200).json["group"]["name"] == "team"
+    path = made.headers["location"]
+    contract.ask("PUT", path, 200, {"policy": {"coldAge": 56, "prefetchEnabled": False}}, {"If-Match": made.headers["etag"]})
+    in_force("the member has the changed policy", cold_age=56, prefetch=False, eviction_policy=before["eviction-policy"])
+    contract.ask("DELETE", path, 204)
+    in_force("the member runs on defaults", cold_age=120, prefetch=True)
+    assert contract.ask("GET", f"/api/v1/guests/{GUEST}", 200).json["group"] is None
 
 
 def commands(contract):
