@@ -67,7 +67,7 @@ void come_and_go(SimulatedHost &host) {
 } // namespace
 
 TEST_CASE("a thousand guests that come, go and change keep the budget, and settle when they do") {
-    const std::uint64_t seed = GENERATE(1U, 2U, 3U, 4U);
+    const std::uint64_t seed = GENERATE(1U, 2U, 3U);
     const double noise = GENERATE(0.0, 0.05);
     SimulatedHost host(seed, kBudget);
     while (host.guests.size() < 1000) {

@@ -5,7 +5,7 @@ import contextlib
 import time
 
 from guest import MIB, require, short_temporary_directory, wait_for
-from machines import baremetal, ram
+from machines import baremetal, linux, ram
 from test_46_restore import use_mapped_ram, wait_migrated
 from tidemarkd import Tidemarkd
 from tier_stats import require_healthy
@@ -95,3 +95,29 @@ def test_a_restored_guest_of_the_group_is_warmed_up(folder):
         require(replayed > 0, "nothing was replayed")
         # Seconds are printed, not judged: what the guest waited for is what the replay saves.
         require(waits * 2 < waits_alone, f"{waits} waits with the replay, {waits_alone} without")
+
+
+def test_overlap_of_independent_guests(folder):
+    """Two Linux guests of one group, booted on their own: how much of one is in the other is printed. Nothing of
+    it is acted on unless it pays, so only the measurement itself is judged."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(short_temporary_directory())
+        daemon = stack.enter_context(Tidemarkd(place, folder, 2048 * MIB))
+        guests = []
+        for name in ("one", "two"):
+            identity = daemon.prepare(name, SIZE, dram=str(64 * MIB), floor=str(32 * MIB), group="web")
+            vm = stack.enter_context(linux(folder, ram(SIZE, 64 * MIB), end="console", cpus=1, name=name,
+                                           extra=monitor(daemon, identity)))
+            guests.append((identity, vm))
+        for _, vm in guests:
+            vm.wait_console("JOBS DONE failed=0", 60)
+        for _, vm in guests:
+            vm.run_job("pattern:96:2", 60)
+
+        def overlap():
+            found = daemon.get(f"/guests/{guests[0][0]}/similar")["items"]
+            return found if found and found[0]["content"] is not None and found[0]["heat"] is not None \
+                else None
+        found = wait_for(overlap, 90, "no similarity is told", 0.5)[0]
+        print(f"independent Linux guests: {found}", flush=True)
+        require(0 <= found["score"] <= 1, f"no score: {found}")
