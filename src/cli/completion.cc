@@ -33,34 +33,38 @@ struct Lists {
     std::string globals; // options that fit everywhere
 };
 
+// One element of an associative array.
+void add_entry(std::string &array, const std::string &key, const std::string &value) {
+    array.append("    ['").append(key).append("']='").append(value).append("'\n");
+}
+
 void describe(const CLI::App &app, const std::string &path, Lists &lists) {
     std::string list;
     std::string options;
     for (const CLI::App *sub : app.get_subcommands([](const CLI::App *) { return true; })) {
         if (is_visible(*sub))
-            list += sub->get_name() + " ";
+            list.append(sub->get_name()).append(" ");
     }
     std::size_t position = 0;
     for (const CLI::Option *option : app.get_options()) {
         const std::string fits = what_fits(*option);
         if (option->get_positional()) {
-            lists.values +=
-                "    ['" + path + " " + std::to_string(position++) + "']='" + fits + "'\n";
+            add_entry(lists.values, path + " " + std::to_string(position++), fits);
             continue;
         }
         if (option->get_group().empty() ||
             (app.get_parent() != nullptr && option->check_lname("help")))
             continue; // --help stands among those that fit everywhere
         const std::string name = "--" + option->get_lnames().front();
-        options += name + " ";
+        options.append(name).append(" ");
         if (option->get_items_expected_max() > 0)
-            lists.values += "    ['" + path + " " + name + "']='" + fits + "'\n";
+            add_entry(lists.values, path + " " + name, fits);
     }
     if (app.get_parent() == nullptr)
         lists.globals = options;
     else
         list += options;
-    lists.words += "    ['" + path + "']='" + list + lists.globals + "'\n";
+    add_entry(lists.words, path, list + lists.globals);
     for (const CLI::App *sub : app.get_subcommands([](const CLI::App *) { return true; })) {
         if (is_visible(*sub))
             describe(*sub, path + " " + sub->get_name(), lists);

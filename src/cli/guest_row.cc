@@ -59,7 +59,10 @@ TierRow tier_row(const Json &tier) {
     row.path = text_of(tier, "path");
     row.name = text_of(tier, "name", row.path);
     row.klass = text_of(tier, "class");
+    // A tier that the host does not bound has what was allotted to guests.
     row.capacity = number_of(tier, "capacity");
+    if (row.capacity <= 0)
+        row.capacity = number_of(tier, "allotted");
     row.used = number_of(tier, "used");
     row.guests = number_of(tier, "guests");
     row.degraded = number_of(tier, "degradedFor");

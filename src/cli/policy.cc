@@ -77,7 +77,7 @@ void add_policy_rows(const Json &policy, Table &table) {
                                     {"reuseEnabled", "reuse", " (no effect yet)"}};
     for (const Row &row : kRows) {
         const Json &value = member(policy, row.key);
-        std::string text = "-";
+        std::string text = "default";
         if (value.is_boolean())
             text = (value.get<bool>() ? "on" : "off") + std::string(row.unit);
         else if (value.is_number())

@@ -108,7 +108,7 @@ std::string qemu_conf_with_device(std::string_view text, std::string_view device
     out += "\n# Added by tidemark doctor --fix: libvirt's default devices, and " +
            std::string(device) + ".\n" + std::string(kKey) + " = [\n";
     for (const char *known : kDefaultDevices)
-        out += "    \"" + std::string(known) + "\",\n";
+        out.append("    \"").append(known).append("\",\n");
     return out + "    " + quoted + "\n]\n";
 }
 

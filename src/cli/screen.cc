@@ -85,7 +85,7 @@ void Screen::draw(const std::vector<std::string> &lines) const {
     // One write a frame, and each line ends by clearing what was behind it: nothing flickers.
     std::string out = "\x1b[H";
     for (std::size_t i = 0; i < lines.size() && i < rows_; i++)
-        out += (i == 0 ? "" : "\r\n") + lines[i] + "\x1b[K";
+        out.append(i == 0 ? "" : "\r\n").append(lines[i]).append("\x1b[K");
     put(out + "\x1b[J");
 }
 

@@ -52,7 +52,7 @@ void print_backend(const Json &profile) {
     table.add({"phase", count_text(number_of(profile, "phase")) + " of " +
                             count_text(number_of(profile, "phases"))});
     std::fputs(table.text().c_str(), stdout);
-    Table forecasts({"\nFORECASTS BY", ">USED", ">LATE", ">WASTED", ">SURE", "EARNING"});
+    Table forecasts({"FORECASTS BY", ">USED", ">LATE", ">WASTED", ">SURE", "EARNING"});
     for (const Json &one : array_of(profile, "forecasters")) {
         forecasts.add({text_of(one, "origin"), count_text(number_of(one, "used")),
                        count_text(number_of(one, "late")), count_text(number_of(one, "wasted")),
@@ -60,7 +60,7 @@ void print_backend(const Json &profile) {
                        bool_of(one, "earning") ? "yes" : "no"});
     }
     if (!forecasts.empty())
-        std::fputs(forecasts.text().c_str(), stdout);
+        std::printf("\n%s", forecasts.text().c_str());
 }
 
 } // namespace

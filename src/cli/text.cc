@@ -155,7 +155,7 @@ std::vector<std::string> Table::lines() const {
 std::string Table::text() const {
     std::string out;
     for (const std::string &line : lines())
-        out += line + "\n";
+        out.append(line).append("\n");
     return out;
 }
 

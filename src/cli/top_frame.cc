@@ -61,7 +61,7 @@ std::string line_of(const std::vector<std::string> &cells, std::size_t columns) 
         if (i > 0 && used + gap + column.width > columns)
             break;
         const std::size_t width = std::min(column.width, columns);
-        line += std::string(gap, ' ') + padded(cells[i], width, column.right);
+        line.append(gap, ' ').append(padded(cells[i], width, column.right));
         used += gap + width;
     }
     return line;

@@ -120,6 +120,7 @@ class Commands(unittest.TestCase):
         out = self.run_command("profile", "web1")
         for wanted in ("database, 75 % sure", "2 MiB (seen 1 MiB)", "with 256 MiB more DRAM", "40 % fewer waits", "streams"):
             self.assertIn(wanted, out)
+        self.assertNotIn("?", out)
 
     def test_wrong_command_lines(self):
         for words in ([], ["bogus"], ["groups"], ["guests", "show"], ["policy", "set", "web1"], ["policy", "set", "web1", "--dram", "4X"],
