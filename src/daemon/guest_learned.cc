@@ -44,7 +44,7 @@ bool Guests::Impl::may_teach(GuestEntry &entry) {
     const Guest &guest = entry.guest;
     if (!guest.group)
         return false;
-    const std::string note = options_.run_dir + "/exchange/" + guest.uuid + ".group";
+    const std::string note = group_note(guest.uuid);
     const std::string mine = std::to_string(guest.pid) + " ";
     if (entry.learned_group.empty()) {
         const std::string noted = read_note(note);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <dirent.h>
+#include <filesystem>
 #include <fstream>
 #include <spdlog/spdlog.h>
 #include <sstream>
@@ -66,7 +67,8 @@ Guests::Impl::Impl(boost::asio::io_context &io, GuestsOptions options, const Set
 
 Result<void> Guests::Impl::start() {
     for (const std::string &dir : {options_.run_dir, options_.run_dir + "/domains"})
-        if (mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST)
+        // QEMUs of another user look in here, whatever the umask.
+        if (mkdir(dir.c_str(), 0755) == 0 ? chmod(dir.c_str(), 0755) != 0 : errno != EEXIST)
             return fail(errno, "cannot make the directory " + dir);
     read_domains();
     auto listener =
@@ -118,6 +120,10 @@ void Guests::Impl::read_domains() {
 
 std::string Guests::Impl::domain_file(const std::string &uuid) const {
     return options_.run_dir + "/domains/" + uuid + ".json";
+}
+
+std::string Guests::Impl::group_note(const std::string &uuid) const {
+    return options_.run_dir + "/exchange/" + uuid + ".group";
 }
 
 Exchange Guests::Impl::exchange(const GuestEntry &entry) const {
@@ -198,6 +204,8 @@ void Guests::Impl::remove_if_gone(GuestEntry &entry) {
     const EntryPtr last = shared(entry); // until the end of this
     tell([&](GuestObserver &observer) { observer.guest_removed(entry.guest); });
     exchange(entry).remove_all();
+    std::error_code ignored;
+    std::filesystem::remove(group_note(entry.guest.uuid), ignored);
     entries_.erase(entry.guest.uuid);
 }
 

@@ -150,6 +150,7 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     EntryPtr shared(GuestEntry &entry) const { return entries_.at(entry.guest.uuid); }
     std::string domain_file(const std::string &uuid) const;
     Exchange exchange(const GuestEntry &entry) const;
+    std::string group_note(const std::string &uuid) const;
 
     boost::asio::io_context &io_;
     const GuestsOptions options_;
