@@ -4,6 +4,7 @@
 #include "daemon/affinity_loop.h"
 #include "daemon/budget_loop.h"
 #include "daemon/daemon_files.h"
+#include "daemon/daemon_metrics.h"
 #include "daemon/domains.h"
 #include "daemon/groups.h"
 #include "daemon/guests.h"
@@ -90,6 +91,7 @@ class Daemon::Impl {
         AffinityLoopOptions affinity;
         affinity.state_dir = config_.state_dir;
         affinity_ = std::make_unique<AffinityLoop>(io_, *guests_, affinity);
+        metrics_->add(daemon_metrics(*groups_, *budget_, *affinity_, server_));
         add_routes();
         if (auto guests = guests_->start(); !guests) {
             return guests;
