@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real tidemarkd in a folder of its own, and HTTP to it, well-formed or not."""
+import atexit
 import http.client
 import json
 import os
@@ -53,6 +54,7 @@ class Daemon:
         self.config.write_text(f'[paths]\nrun = "{self.folder}/run"\nstate = "{self.folder}/state"\n{config}')
         self.log = open(self.folder / "tidemarkd.log", "ab")
         self.process = None
+        atexit.register(self.end)  # a test that fails leaves nothing running
 
     def start(self):
         self.process = subprocess.Popen([self.program, "--config", str(self.config)], stdout=self.log, stderr=self.log,
@@ -107,6 +109,10 @@ class Daemon:
         """The same process still answers."""
         assert self.process.poll() is None, f"tidemarkd ended with {self.process.returncode}: {self.last_words()}"
         assert self.ask("GET", "/api/v1/status").status == 200
+
+    def end(self):
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def kill(self):
         self.process.kill()
