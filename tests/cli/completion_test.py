@@ -10,7 +10,7 @@ import unittest
 
 from fake_daemon import Fake
 
-TIDEMARK, SCRIPT = sys.argv[1:3]
+TIDEMARK, SCRIPT = (str(pathlib.Path(word).resolve()) for word in sys.argv[1:3])
 del sys.argv[1:3]
 
 
