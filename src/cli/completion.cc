@@ -58,7 +58,7 @@ void describe(const CLI::App &app, const std::string &path, Lists &lists) {
         const std::string name = "--" + option->get_lnames().front();
         options.append(name).append(" ");
         if (option->get_items_expected_max() > 0)
-            add_entry(lists.values, path + " " + name, fits);
+            add_entry(lists.values, std::string(path).append(" ").append(name), fits);
     }
     if (app.get_parent() == nullptr)
         lists.globals = options;

@@ -238,7 +238,7 @@ void AffinityLoop::Impl::look() {
             continue;
         }
         guests_.execute(uuid, "query-status", json::object(),
-                        [weak = weak_from_this(), uuid](const Result<json> &answer) {
+                        [weak = weak_from_this(), uuid = uuid](const Result<json> &answer) {
                             const auto self = weak.lock();
                             if (self && answer && answer->is_object()) {
                                 self->take_status(uuid, answer->value("status", ""));
@@ -311,7 +311,8 @@ AffinityLoop::AffinityLoop(boost::asio::io_context &io, Guests &guests, Affinity
     impl_->look();
 }
 
-AffinityLoop::~AffinityLoop() {
+// Cancelling a timer throws in theory only, and then there is nothing to go on with.
+AffinityLoop::~AffinityLoop() { // NOLINT(bugprone-exception-escape)
     stop();
 }
 

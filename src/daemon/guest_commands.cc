@@ -123,7 +123,7 @@ void Guests::prefetch(const std::string &uuid, const PrefetchOrder &order, Done<
         backend = entry->guest.stats[0].id;
     }
     impl_->execute(*entry, "tiered-memory-prefetch", arguments_of(order, backend),
-                   [backend, done](const Result<json> &answer) {
+                   [backend, done = std::move(done)](const Result<json> &answer) {
                        const auto ticket = answer ? number_in(*answer, "ticket")
                                                   : tl::unexpected<Error>(answer.error());
                        if (ticket)
@@ -141,7 +141,7 @@ void Guests::cancel_prefetch(const std::string &uuid, std::optional<Ticket> tick
     if (ticket) {
         impl_->execute(*entry, "tiered-memory-prefetch-cancel",
                        {{"id", ticket->backend}, {"ticket", ticket->ticket}},
-                       [done](const Result<json> &answer) {
+                       [done = std::move(done)](const Result<json> &answer) {
                            done(answer ? number_in(*answer, "pages")
                                        : tl::unexpected<Error>(answer.error()));
                        });
@@ -152,7 +152,7 @@ void Guests::cancel_prefetch(const std::string &uuid, std::optional<Ticket> tick
         [](const std::string &backend) {
             return json{{"id", backend}};
         },
-        [done](const Result<std::vector<json>> &answers) {
+        [done = std::move(done)](const Result<std::vector<json>> &answers) {
             if (!answers)
                 return done(tl::unexpected<Error>(answers.error()));
             std::uint64_t sum = 0;
@@ -181,7 +181,7 @@ void Guests::set_workload(const std::string &uuid, const std::string &workload,
         [workload](const std::string &backend) {
             return json{{"id", backend}, {"workload", workload}};
         },
-        [done](const Result<std::vector<json>> &answers) {
+        [done = std::move(done)](const Result<std::vector<json>> &answers) {
             if (answers)
                 done(Nothing{});
             else

@@ -25,7 +25,7 @@ std::string tier_of(const json &data) {
 
 // One sentence for people.
 std::string sentence_of(const std::string &name, const json &data) {
-    const std::string id = text_of(data, "id");
+    std::string id = text_of(data, "id");
     if (name == "TIERED_MEMORY_ERROR")
         return id + ": the page at offset " + text_of(data, "offset") + " cannot be read from " +
                tier_of(data) + ": " + text_of(data, "error") +

@@ -112,7 +112,7 @@ Result<void> Exchange::prepare() const {
 }
 
 Result<void> Exchange::put(const std::string &from, const std::string &name) const {
-    if (const auto prepared = prepare(); !prepared)
+    if (auto prepared = prepare(); !prepared)
         return prepared;
     const Fd source(open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!source)
@@ -125,7 +125,7 @@ Result<void> Exchange::put(const std::string &from, const std::string &name) con
                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400));
     if (!target)
         return failed("make " + file(name));
-    if (const auto copied = copy(source.get(), target.get(), from); !copied)
+    if (auto copied = copy(source.get(), target.get(), from); !copied)
         return copied;
     if (fchown(target.get(), uid, gid) != 0)
         return failed("give " + file(name) + " to QEMU's user");
@@ -146,7 +146,7 @@ Result<void> Exchange::take(const std::string &name, const std::string &to) cons
     if (fstat(source.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != uid ||
         info.st_nlink != 1)
         return fail(EACCES, file(name) + " is not a plain file of QEMU's own");
-    if (const auto made = make_directories(std::filesystem::path(to).parent_path()); !made)
+    if (auto made = make_directories(std::filesystem::path(to).parent_path()); !made)
         return made;
     const std::string beside = to + ".new";
     {

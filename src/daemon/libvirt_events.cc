@@ -64,6 +64,7 @@ std::string uuid_of(virDomain *domain) {
 // hangs: then the thread is left behind, and finds nobody to tell.
 class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents::Thread> {
   public:
+    bool follows() const { return !uri_.empty(); }
     Thread(boost::asio::io_context &io, std::string uri, Changed changed)
         : io_(&io), uri_(std::move(uri)), changed_(std::move(changed)),
           wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -254,8 +255,8 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
 };
 
 LibvirtEvents::LibvirtEvents(boost::asio::io_context &io, std::string uri, Changed changed)
-    : thread_(std::make_shared<Thread>(io, uri, std::move(changed))) {
-    if (!uri.empty())
+    : thread_(std::make_shared<Thread>(io, std::move(uri), std::move(changed))) {
+    if (thread_->follows())
         thread_->start();
 }
 

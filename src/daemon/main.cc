@@ -81,7 +81,8 @@ int run(const tidemark::domain::HostConfig &config) {
 
 } // namespace
 
-int main(int argc, char **argv) {
+// What is thrown before the daemon runs is memory that is not there.
+int main(int argc, char **argv) { // NOLINT(bugprone-exception-escape)
     CLI::App app{
         "Watches the tiered guests of this host, shares DRAM out among them, and keeps their "
         "affinity groups."};

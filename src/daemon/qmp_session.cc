@@ -178,7 +178,7 @@ void QmpSession::take_greeting(const json &message) {
     // Its deadline is the greeting's, which runs already.
     const Result<void> sent = send(
         "qmp_capabilities", arguments, limits_.greeting * 2,
-        [weak = weak_from_this(), with_oob](Result<json> answer) {
+        [weak = weak_from_this(), with_oob](const Result<json> &answer) {
             if (const auto self = weak.lock(); self && self->state_ == State::capabilities)
                 self->take_capabilities(answer, with_oob);
         },

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kRecordMost = 24 * 3600; // seconds
+constexpr std::uint64_t kRecordMost = 86400; // seconds
 
 Result<std::uint64_t> whole_number(const json &object, const char *name, std::uint64_t least,
                                    std::uint64_t most, std::optional<std::uint64_t> otherwise) {
@@ -89,7 +89,7 @@ Result<PrefetchOrder> order_of(const json &body) {
     }
     order.backend = backend.get<std::string>();
     if (body.contains("deadlineMs")) {
-        auto deadline = whole_number(body, "deadlineMs", 1, 3600 * 1000, std::nullopt);
+        auto deadline = whole_number(body, "deadlineMs", 1, 3'600'000, std::nullopt);
         if (!deadline) {
             return tl::unexpected(deadline.error());
         }

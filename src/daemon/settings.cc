@@ -74,7 +74,7 @@ Result<GuestSettings> settings_from_json(const nlohmann::json &json) {
 
 Result<std::unique_ptr<Settings>> Settings::open(Store &store, const Groups &groups,
                                                  PolicySettings defaults) {
-    std::unique_ptr<Settings> settings(new Settings(store, groups, std::move(defaults)));
+    std::unique_ptr<Settings> settings(new Settings(store, groups, defaults));
     auto keys = store.keys(RecordKind::settings);
     if (!keys) {
         return tl::unexpected(keys.error());
