@@ -109,7 +109,7 @@ def measure(daemon, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tidemarkd", default="build/dev/src/tidemarkd")
+    parser.add_argument("--tidemarkd", default="build/engine/src/tidemarkd")
     parser.add_argument("--guests", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--check", action="store_true")
