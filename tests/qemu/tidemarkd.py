@@ -14,7 +14,7 @@ from machines import tier_directory
 
 
 def binary():
-    path = pathlib.Path(os.environ.get("TIDEMARK_DAEMON", BUILD / "dev/src/tidemarkd"))
+    path = pathlib.Path(os.environ.get("TIDEMARK_DAEMON", BUILD / "engine/src/tidemarkd"))
     if not path.exists():
         raise Skip(f"{path} is not built")
     return path
