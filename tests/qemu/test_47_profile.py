@@ -186,7 +186,7 @@ def test_sketches_of_equal_and_other_content(folder):
         with baremetal(folder, load, ram(SIZE, 32 * MIB), name=name) as vm:
             vm.wait_passes_more(2, 60)
             found.append(sketch(vm))
-            require_healthy(vm)
+            require_healthy(query(vm))
             refused(vm, "query-tiered-memory-sketch", ["nobody"], id="nobody")
     require(len(found[0]) > 100, f"only {len(found[0])} checksums are known")
     require(common(found[0], found[1]) > 0.5, "equal guests do not look alike")
