@@ -2,8 +2,8 @@
 # What the patch series must keep to: few patches, few lines, in few files, each saying why it is
 # there, and applying without help. Sourced by scripts/qemu; needs no network once fetched.
 
-MAX_PATCHES=8
-MAX_LINES=150
+MAX_PATCHES=20
+MAX_LINES=600
 
 CHECKS=0
 FAILURES=0

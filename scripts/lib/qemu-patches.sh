@@ -13,9 +13,9 @@ series_stamp() { { cat "$LOCK"; series | xargs -r cat; } | sha256sum | cut -d' '
 # export_series <tree> <directory>: fixed options, so that the same commits give the same bytes.
 export_series() {
     git -C "$1" -c core.abbrev=10 -c diff.algorithm=myers -c diff.noprefix=false \
-        -c diff.mnemonicPrefix=false -c format.signOff=false -c format.attach=false \
+        -c diff.mnemonicPrefix=false -c format.signOff=false \
         format-patch -q --zero-commit --no-numbered --no-signature --no-renames \
-        --no-cover-letter --no-base --no-thread --no-encode-email-headers --stat=72 -U3 \
+        --no-attach --no-cover-letter --no-base --no-thread --no-encode-email-headers --stat=72 -U3 \
         --output-directory "$2" pristine..HEAD
 }
 
