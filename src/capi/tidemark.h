@@ -380,4 +380,7 @@ uint64_t tidemark_engine_held_pages(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
 #ifdef __cplusplus
 }
 #endif
+
+#include "tidemark_migrate.h"
+
 #endif
