@@ -281,7 +281,7 @@ def measurement(name, result, before, after, guest, group, side):
 def engine_facts(before, after):
     """What the engine counted during one workload."""
     facts = {key.replace("-", "_"): value - before["counters"].get(key, 0)
-             for key, value in after["counters"].items()}
+             for key, value in after["counters"].items() if isinstance(value, int)}
     old = {one["below"]: one["count"] for one in before["fault-latency"]["buckets"]}
     buckets = [(one["below"], one["count"] - old.get(one["below"], 0))
                for one in after["fault-latency"]["buckets"]]
