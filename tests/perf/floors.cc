@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <liburing.h>
 #include <string>
 #include <sys/mman.h>
 #include <thread>
@@ -29,6 +30,8 @@ constexpr std::uint64_t kMiB = 1ull << 20;
 constexpr std::size_t kPiece = kMiB;       // of a sequential transfer
 constexpr unsigned kSequentialThreads = 4; // each with one piece in flight
 constexpr int kRandomReads = 3000;
+constexpr unsigned kDeep = 32; // reads in flight: what a read-ahead can hope for
+constexpr unsigned kDeepReads = 16384;
 
 [[noreturn]] void give_up(const std::string &what) {
     std::fprintf(stderr, "floors: %s: %s\n", what.c_str(), std::strerror(errno));
@@ -174,6 +177,39 @@ class DiskFile {
         return histogram;
     }
 
+    // The same with kDeep of them in flight: nanoseconds a read. Pages of one stride are read at this rate at best.
+    double deep_random_reads() {
+        const Buffer pages(kDeep * kPageBytes);
+        io_uring ring;
+        if (io_uring_queue_init(kDeep, &ring, 0) != 0)
+            give_up("no io_uring");
+        Random random(3);
+        const auto submit = [&](unsigned slot) {
+            io_uring_sqe *const read = io_uring_get_sqe(&ring);
+            io_uring_prep_read(read, file_, pages.page(slot), kPageBytes,
+                               random.below(size_ / kPageBytes) * kPageBytes);
+            io_uring_sqe_set_data64(read, slot);
+        };
+        const Clock::time_point start = Clock::now();
+        for (unsigned slot = 0; slot < kDeep; ++slot)
+            submit(slot);
+        for (unsigned done = 0, begun = kDeep; done < kDeepReads; ++done) {
+            io_uring_submit(&ring);
+            io_uring_cqe *read = nullptr;
+            if (io_uring_wait_cqe(&ring, &read) != 0 || read->res != static_cast<int>(kPageBytes))
+                give_up("a read from the disk failed");
+            const auto slot = static_cast<unsigned>(io_uring_cqe_get_data64(read));
+            io_uring_cqe_seen(&ring, read);
+            if (begun < kDeepReads) {
+                submit(slot);
+                ++begun;
+            }
+        }
+        const std::uint64_t ns = ns_since(start);
+        io_uring_queue_exit(&ring);
+        return static_cast<double>(ns) / kDeepReads;
+    }
+
   private:
     void transfer(bool write, char *buffer, std::size_t bytes, std::uint64_t at) const {
         const auto offset = static_cast<off_t>(at);
@@ -212,6 +248,7 @@ int main(int argc, char **argv) {
     out.number("disk_write_bytes_per_second", disk.sequential(true));
     out.number("disk_read_bytes_per_second", disk.sequential(false));
     out.object("disk_read_4k", latency_of(disk.random_reads()));
+    out.number("disk_read_4k_deep_us", disk.deep_random_reads() / 1e3);
     out.boolean("direct_io", disk.direct());
     std::printf("%s\n", out.str().c_str());
     return 0;

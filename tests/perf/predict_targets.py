@@ -9,6 +9,7 @@ RATIOS = [("seq-read", "swap", 0.1), ("strided", "swap", 0.2), ("interleaved", "
           ("repeated", "off", 1 / 3), ("phases", "off", 1 / 2), ("job", "off", 1 / 3.7), ("zipf-rmw", "off", 1.02),
           ("uniform-rmw", "off", 1.02)]
 READ_AHEAD = ("streams", "successors")
+SCATTERED = ("strided", "repeated")  # however well foretold, each page of them is a read of its own
 UNPREDICTABLE = ("uniform-rmw", "zipf-rmw")
 # workload, demand reads from the tier as a share of those with prefetch off
 DEMAND = [("seq-read", 0.05), ("job", 0.03)]
@@ -28,6 +29,10 @@ def predicted(find, level, percent):
     read_rate = find.extra(level, percent, "seq-read", lambda one: rate(one, "read_bytes"))
     yield verdict("seq-read / the disk's sequential rate", level, percent,
                   of_floor(read_rate, find.floors.get("disk_read_bytes_per_second")), 0.8, at_least=True)
+    for workload in SCATTERED:
+        ours = find.extra(level, percent, workload, lambda one: one["mean_us"])
+        yield verdict(f"{workload} / the disk's 4 KiB reads, 32 in flight", level, percent,
+                      of_floor(ours, find.floors.get("disk_read_4k_deep_us")), 1.2)
     for workload in UNPREDICTABLE:
         yield verdict(f"{workload}: read ahead for nothing / all that is read", level, percent,
                       find.extra(level, percent, workload, wasted_share), 0.05)

@@ -157,7 +157,8 @@ def floor_lines(floors):
         f"{number(floors['page_copy']['mean_us'])} us; reading the clock "
         f"{number(floors['clock']['mean_us'])} us (in every latency here)",
         f"disk{'' if floors['direct_io'] else ' (through the page cache)'}: 4 KiB at random, one at a "
-        f"time, p50 {number(disk['p50_us'])} us, p99 {number(disk['p99_us'])} us; in sequence read "
+        f"time, p50 {number(disk['p50_us'])} us, p99 {number(disk['p99_us'])} us, 32 in flight "
+        f"{number(floors['disk_read_4k_deep_us'])} us each; in sequence read "
         f"{floors['disk_read_bytes_per_second'] / MIB:.0f} MiB/s, write "
         f"{floors['disk_write_bytes_per_second'] / MIB:.0f} MiB/s",
     ]
