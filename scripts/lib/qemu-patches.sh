@@ -44,8 +44,8 @@ am_series() {
 # The overlay's files are used where they are, through links that git does not see.
 link_overlay() {
     local exclude=$1/.git/info/exclude
-    grep -q tiered-memory "$exclude" ||
-        printf '/backends/tidemark\n/qapi/tiered-memory*.json\n' >>"$exclude"
+    grep -q -F '/qapi/tiered-*.json' "$exclude" ||
+        printf '/backends/tidemark\n/qapi/tiered-*.json\n' >>"$exclude"
     ln -sfn "$(realpath -m --relative-to="$1/backends" "$ROOT/src/qemu")" "$1/backends/tidemark"
     local json
     for json in "$ROOT"/src/qemu/*.json; do
