@@ -10,8 +10,8 @@
  * Every call on one tidemark_writes takes its lock for a moment and calls nobody: any thread, under any lock of
  * the caller's. A look (begin .. end) is one thread's at a time. A call that is out of turn changes nothing.
  *
- * Memory: 4 bytes per guest page while learning (and 256 KiB for silent stores); during a precopy 1.2 bytes more per
- * page, and 16 per page of those stripes of 64 pages of which hashes are kept: less than 22 in all.
+ * Memory: 4 bytes per guest page while learning, and 300 KiB; during a precopy 1.6 bytes more per page, and 16 per
+ * page of those stripes of 64 pages of which hashes are kept: less than 18 in all.
  */
 #ifndef TIDEMARK_MIGRATE_H
 #define TIDEMARK_MIGRATE_H
@@ -135,6 +135,10 @@ void tidemark_page_hash(const tidemark_writes *writes, const void *bytes, uint64
  *   sending:           precopy_next finds a page; if no block has one, precopy_advance
  *   a page sent:       exactly one of sent, sent_copy, unchanged == true, for each bit cleared, sent or not
  *   end
+ *
+ * When to sync: when what is due (precopy_due of all blocks) would fit into the downtime, or when sync_in() is 0; no
+ * oftener, and never because few pages are eligible. Switch over when, after a sync, what is due fits. After "wait",
+ * sleep until sync_in() (at most 100 ms), and keep the last good bandwidth: nothing was sent meanwhile.
  *
  * The last stage (the guest is stopped), postcopy, mapped-ram and background snapshots don't search by the plan:
  * they send every bit that is set. wants_copy and unchanged hold in the last stage too, not in postcopy. */

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the plan of a precopy is worth: bytes, resends and time against the stock order and against an oracle, on
+// the guests of the migration benchmark. `test-precopy [.table]` prints the table.
+#include "precopy_machine.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <cstdio>
+
+using namespace tidemark;
+using namespace tidemark::sim;
+
+namespace {
+
+constexpr std::uint32_t kMiB = 256; // pages
+constexpr std::uint32_t kRam = 128 * kMiB;
+constexpr Nanos kMilli = kSecond / 1000;
+
+Workload sweep_and_hot() {
+    return {"sweep+hot",
+            kRam,
+            {walk(4 * kMiB, kMiB, 10 * kMilli), walk(32 * kMiB, 32 * kMiB, 5100 * kMilli)}};
+}
+Workload random_writes() {
+    return {"random",
+            kRam,
+            {walk(4 * kMiB, kMiB, 10 * kMilli), anywhere(32 * kMiB, 32 * kMiB, 5100 * kMilli)}};
+}
+Workload hot() {
+    return {"hot 8 MiB", kRam, {walk(4 * kMiB, 8 * kMiB, 10 * kMilli)}};
+}
+Workload silent() {
+    Workload workload = hot();
+    workload.name = "silent";
+    workload.writers[0].silent = true;
+    return workload;
+}
+Workload idle() {
+    return {"idle", kRam, {}};
+}
+
+struct Medians {
+    double bytes = 0, resent = 0, seconds = 0, downtime = 0, skipped = 0, syncs = 0;
+    int finished = 0, runs = 0;
+};
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
+                     values.end());
+    return values[values.size() / 2];
+}
+
+// At several moments of the guest's rounds. Every run that finishes has to leave the destination with the source's
+// memory.
+Medians measured(const Workload &workload, Settings settings, int runs = 5) {
+    std::vector<double> bytes, resent, seconds, downtime, skipped, syncs;
+    Medians medians;
+    for (int run = 0; run < runs; ++run) {
+        settings.phase = static_cast<Nanos>(run) * 1037 * kMilli;
+        Machine machine(workload, settings);
+        machine.learn();
+        const Outcome outcome = machine.migrate();
+        REQUIRE((outcome.identical || !outcome.finished));
+        medians.finished += outcome.finished;
+        bytes.push_back(outcome.bytes());
+        resent.push_back(static_cast<double>(outcome.resent));
+        seconds.push_back(outcome.seconds);
+        downtime.push_back(outcome.downtime);
+        skipped.push_back(static_cast<double>(outcome.skipped));
+        syncs.push_back(static_cast<double>(outcome.syncs));
+    }
+    medians.runs = runs;
+    medians.bytes = median(bytes);
+    medians.resent = median(resent);
+    medians.seconds = median(seconds);
+    medians.downtime = median(downtime);
+    medians.skipped = median(skipped);
+    medians.syncs = median(syncs);
+    return medians;
+}
+
+void print(const Workload &workload, const char *order, const Settings &settings,
+           const Medians &m) {
+    std::printf(
+        "%-12s %5.0f ms %5.1f s learnt  %-8s %7.1f MB  %7.0f resent  %6.0f skipped  %6.2f s  down "
+        "%5.0f ms  %4.0f syncs  %d/%d\n",
+        workload.name.c_str(), static_cast<double>(settings.limit) * 1e-6,
+        static_cast<double>(settings.learn) * 1e-9, order, m.bytes * 1e-6, m.resent, m.skipped,
+        m.seconds, m.downtime * 1e3, m.syncs, m.finished, m.runs);
+}
+
+} // namespace
+
+TEST_CASE("the table", "[.table]") {
+    for (const Workload &workload : {sweep_and_hot(), random_writes(), hot(), silent(), idle()})
+        for (const Nanos limit : {100 * kMilli, 300 * kMilli}) {
+            Settings settings;
+            settings.limit = limit;
+            print(workload, "stock", settings, measured(workload, settings));
+            settings.order = Order::oracle;
+            print(workload, "oracle", settings, measured(workload, settings, 3));
+            for (const Nanos learn : {0 * kSecond, 6 * kSecond, 20 * kSecond, 60 * kSecond}) {
+                settings.order = Order::plan;
+                settings.learn = learn;
+                print(workload, "plan", settings, measured(workload, settings));
+            }
+        }
+}
+
+TEST_CASE("a walk and a hot set: a fifth less bytes, few resends, in less time") {
+    Settings settings;
+    settings.limit = 100 * kMilli;
+    const Medians stock = measured(sweep_and_hot(), settings, 3);
+    settings.order = Order::plan;
+    const Medians plan = measured(sweep_and_hot(), settings, 3);
+    REQUIRE(plan.finished == plan.runs);
+    CHECK(plan.bytes < 0.8 * stock.bytes);
+    CHECK(plan.resent < 0.2 * stock.resent);
+    CHECK(plan.seconds < 0.85 * stock.seconds);
+    CHECK(plan.downtime <= 0.1 + 0.01);
+}
