@@ -68,7 +68,7 @@ def require_kvm():
 class Guest:
     """One QEMU. Use as a context manager: whatever happens, the process is gone afterwards."""
 
-    def __init__(self, name, arguments, folder, debugcon=True, before_exec=None):
+    def __init__(self, name, arguments, folder, debugcon=True, before_exec=None, binary=None):
         self.name = name
         self.folder = folder
         self.debug_path = folder / f"{name}.debugcon"
@@ -76,8 +76,8 @@ class Guest:
         self.stderr_path = folder / f"{name}.stderr"
         self.events = []
         sockets = [socket.socketpair(), socket.socketpair()]
-        self.command = [str(qemu_binary()), *firmware_arguments(), "-nodefaults", "-display", "none",
-                        "-name", name, "-serial", "stdio"]
+        self.command = [str(binary or qemu_binary()), *firmware_arguments(), "-nodefaults", "-display",
+                        "none", "-name", name, "-serial", "stdio"]
         for index, (_, theirs) in enumerate(sockets):
             self.command += ["-chardev", f"socket,id=qmp{index},fd={theirs.fileno()}",
                              "-mon", f"chardev=qmp{index},mode=control"]

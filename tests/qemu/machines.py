@@ -55,15 +55,15 @@ def accelerator(accel):
 
 
 def baremetal(folder, job, memory, accel="tcg", cpus=1, name="vm", extra=(),
-              incoming=False, reboots=False, before_exec=None):
+              incoming=False, reboots=False, before_exec=None, image="baremetal.elf", binary=None):
     """The bare-metal guest with a command line such as "size=256 passes=3"."""
     arguments = [*accelerator(accel), "-smp", cpus, *memory,
-                 "-kernel", GUESTS / "baremetal.elf", "-append", f"{job} cpus={cpus}", *extra]
+                 "-kernel", GUESTS / image, "-append", f"{job} cpus={cpus}", *extra]
     if incoming:
         arguments += ["-incoming", "defer", "-S"]
     if not reboots:
         arguments.append("-no-reboot")
-    return Guest(name, arguments, folder, before_exec=before_exec)
+    return Guest(name, arguments, folder, before_exec=before_exec, binary=binary)
 
 
 def linux(folder, memory, jobs="", end="poweroff", cpus=2, name="vm", extra=(), kernel_words="",
