@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds the bare-metal guests: build.sh OUTPUT-DIRECTORY -> baremetal.elf (tests), perf.elf (benchmark)
+# Builds the bare-metal guests: build.sh OUTPUT-DIRECTORY -> baremetal.elf (tests),
+# perf.elf and paced.elf (benchmark)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -35,4 +36,7 @@ fi
 # With SSE, for zipf: boot.S lets ring 3 use it, and nothing switches or saves registers here.
 if ! current perf.elf; then
     build perf.c perf.elf
+fi
+if ! current paced.elf; then
+    build paced.c paced.elf -mgeneral-regs-only
 fi

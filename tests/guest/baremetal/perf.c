@@ -17,6 +17,7 @@
  */
 #include "perf_workloads.h"
 #include "runtime.h"
+#include "timer.h"
 
 #define IMAGE 0x100000u    /* where guest.ld puts us */
 #define VERSIONS 0x1000000u /* 16 MiB; the footprint follows at the next 2 MiB */
@@ -26,23 +27,12 @@
 #define SERIAL_DATA 0x3f8
 #define SERIAL_STATUS 0x3fd
 #define SERIAL_READY 1
-#define PIT_HZ 1193182u
-#define PIT_COUNT 65535u
-#define PIT_ENOUGH 45000u
 
 extern const char image_end[];
 
 void guest_main(uint32_t cpu);
 
 static uint64_t wait_for_go;
-
-static uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
 
 static void platform_print(const char *text)
 {
@@ -107,52 +97,6 @@ static void platform_describe_hot(struct perf *p, uint64_t first_page)
     perf_put_number(&line, ", ", p->hot_pages * PERF_PAGE);
     perf_put(&line, "]]\n");
     print(line.text);
-}
-
-struct reading {
-    uint64_t ticks, count, doubt;
-};
-
-/* The interval timer's count and the time stamp it belongs to. Each port access leaves the guest,
- * so of some tries the quickest one is the one to believe. */
-static struct reading read_timer(void)
-{
-    struct reading best = {.doubt = UINT64_MAX};
-
-    for (int i = 0; i < 30; i++) {
-        uint64_t before = perf_ticks(), after, count;
-
-        out8(0x43, 0x80); /* hold channel 2's count */
-        after = perf_ticks();
-        count = in8(0x42);
-        count |= (uint64_t)in8(0x42) << 8;
-        if (after - before < best.doubt) {
-            best = (struct reading){before + (after - before) / 2, count, after - before};
-        }
-    }
-    return best;
-}
-
-/* Ticks per ms, by channel 2 of the interval timer counting down for about 40 ms. */
-static uint64_t calibrate(void)
-{
-    struct reading first, last;
-
-    out8(0x61, (uint8_t)((in8(0x61) & ~2u) | 1u)); /* gate open, speaker off */
-    out8(0x43, 0xb0);                              /* channel 2, mode 0, both bytes */
-    out8(0x42, PIT_COUNT & 0xff);
-    out8(0x42, PIT_COUNT >> 8);
-    first = read_timer();
-    do {
-        for (int i = 0; i < 20000; i++) {
-            pause_cpu();
-        }
-        last = read_timer();
-    } while (first.count - last.count < PIT_ENOUGH && last.count < first.count);
-    if (last.count >= first.count) {
-        return calibrate(); /* it came round: the host took more than 15 ms away; again */
-    }
-    return (last.ticks - first.ticks) * PIT_HZ / (first.count - last.count) / 1000;
 }
 
 static void read_options(struct perf *p, const char *line)
