@@ -20,9 +20,10 @@ from levels import MIB, UNLIMITED, LevelError, Options, Progress, clean_up_on_si
 from summary import Lookup, floors_summary, summarize  # noqa: E402
 from swapfile import SwapError  # noqa: E402
 
-LEVELS = {"process": "process_level", "guest": "guest_level", "predict": "predict_level"}
+LEVELS = {"process": "process_level", "guest": "guest_level", "predict": "predict_level",
+          "migrate": "migrate_level"}
 DEFAULT_LEVELS = ["process", "guest"]
-DEFAULT_SIDES = ["tidemark", "swap", "file", "ram", "off", "unlearned"]
+DEFAULT_SIDES = ["tidemark", "swap", "file", "ram", "off", "unlearned", "stock", "observe", "on"]
 # What a level does of a quick run, unless the command line says more; the guests take long to boot.
 QUICK_ONLY = {"guest": {"rounds": 1, "dram": [50], "sides": ["tidemark", "swap", "ram"]}}
 HERE = pathlib.Path(__file__).resolve().parent
@@ -42,16 +43,16 @@ def shares(text):
 def parse():
     defaults = Options()
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, allow_abbrev=False)
-    parser.add_argument("only", nargs="?", choices=["predict"],
-                        help="predict: that level, at its DRAM share")
+    parser.add_argument("only", nargs="?", choices=["predict", "migrate"],
+                        help="that level alone, at its own DRAM share")
     parser.add_argument("--quick", action="store_true",
                         help="small and short, for every day: under 3 minutes")
-    parser.add_argument("--level", type=words, default=None, metavar="process,guest,predict",
+    parser.add_argument("--level", type=words, default=None, metavar="process,guest,predict,migrate",
                         help="without it, the first two; the guest level only if it is there")
     parser.add_argument("--rounds", type=int, help="of each side; normally 5, quick 2")
     parser.add_argument("--sides", type=words, metavar="NAME,...",
-                        help="of tidemark, swap, file, ram, zram, and the predict level's off and "
-                             "unlearned; normally all but zram")
+                        help="of tidemark, swap, file, ram, zram, the predict level's off and unlearned, "
+                             "the migrate level's stock, off, observe and on; normally all but zram")
     parser.add_argument("--dram", type=shares, metavar="PERCENT,...",
                         help="DRAM as a share of the footprint; normally 100,75,50,25, quick 100,50; "
                              "100 is no limit")
@@ -137,7 +138,7 @@ class Bench:
         """Each round starts with another side, so that none always runs after the same one."""
         sides = [side for side in self.levels[name].SIDES
                  if side in self.options.sides and self.has(name, "sides", side)]
-        if percent >= UNLIMITED:
+        if percent >= UNLIMITED and not getattr(self.levels[name], "OWN_SIDES", False):
             sides = [side for side in sides if side in ("tidemark", "ram")]
         turn = number % len(sides) if sides else 0
         return sides[turn:] + sides[:turn]
@@ -164,6 +165,8 @@ class Bench:
                     self.run_side(name, side, percent)
 
     def measure_floors(self):
+        if not any(getattr(module, "FLOORS", True) for module in self.levels.values()):
+            return
         self.progress("floors")
         floor = self.attempt("floors", lambda: floors.measure(self.options))
         if floor:
@@ -199,6 +202,8 @@ class Bench:
         rows = summarize(self.measurements)
         floor = floors_summary(self.floors)
         facts, tables = self.from_levels("facts"), self.from_levels("tables")
+        for module in self.levels.values():
+            tables.update(module.figures(self.measurements) if hasattr(module, "figures") else {})
         return {"environment": {**self.environment, **facts}, "floors": floor, "floor_rounds": self.floors,
                 "summary": rows, "tables": tables,
                 "targets": targets.evaluate(Lookup(rows, self.measurements, floor)),

@@ -7,6 +7,9 @@ A level is a module with
     run(side, dram_percent, options)       one round of one side: an iterator of measurements
     facts(options)                         sentences about how it measured, by name; may be absent
     tables(options)                        text for the report that no side is needed for, by title; may be absent
+    figures(measurements)                  the same, from what was measured; may be absent
+    OWN_SIDES                              True: there is no DRAM limit, and all its sides are for that
+    FLOORS                                 False: the floors are of no use to it
 A measurement is a dict, see README.md."""
 import dataclasses
 import os

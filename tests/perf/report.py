@@ -4,7 +4,7 @@ import json
 
 import plot
 from levels import MIB
-from summary import NO_ACCESSES, NOT_COMPARED, RIVALS, loses, spread
+from summary import NO_ACCESSES, NOT_COMPARED, OWN_TABLES, RIVALS, loses, spread
 
 SIDE_ORDER = ["tidemark", "off", "unlearned", "swap", "file", "zram", "ram"]
 
@@ -43,6 +43,8 @@ def blocks(rows):
     """Rows of one level and DRAM share, and the sides they have."""
     keys = dict.fromkeys((row["level"], row["dram_percent"]) for row in rows)
     for level, percent in keys:
+        if level in OWN_TABLES:
+            continue
         mine = [row for row in rows if (row["level"], row["dram_percent"]) == (level, percent)
                 and row["workload"] not in NOT_COMPARED]
         sides = [side for side in SIDE_ORDER if any(side in row["sides"] for row in mine)]

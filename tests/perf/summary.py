@@ -13,6 +13,8 @@ IDLE_NOISE = 1.0
 NO_ACCESSES = ("idle", "boot")
 # They look into the engine or end a run; other sides have nothing to show beside them.
 NOT_COMPARED = ("fault-kinds", "clean-pass", "idle-reclaim", "final-check", "final-verify")
+# Levels whose figures are their own business (levels.py).
+OWN_TABLES = ("migrate",)
 BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw", "phases")
 FIELDS = ("mean_us", "p50_us", "p99_us", "p999_us", "seconds", "read_bytes", "written_bytes", "cpu_seconds")
 # Sides that Tidemark is meant to beat; ram is the ceiling.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Tidemark is meant to reach, and whether this run reached it. A target that a level can't measure is
 listed as not measured, never left out."""
+import migrate_targets
 import predict_targets
 from verdicts import MET, MISSED, UNMEASURED, of_floor, rate, verdict  # noqa: F401 pylint: disable=unused-import
 
@@ -114,7 +115,8 @@ def evaluate(find):
     out = []
     for level in find.levels:
         for percent in find.shares(level):
-            judge = predict_targets.predicted if level == "predict" else unlimited if percent >= 100 else limited
+            own = {"predict": predict_targets.predicted, "migrate": migrate_targets.migrated}
+            judge = own.get(level) or (unlimited if percent >= 100 else limited)
             out += judge(find, level, percent)
             if percent == 50:
                 out.append(verdict("zipf rmw of a set that fits in DRAM / ram", level, percent,
