@@ -117,7 +117,7 @@ uint64_t tidemark_writes_end(tidemark_writes *writes, uint64_t now_ns) TIDEMARK_
 
 /* ---- Silent stores: pages that are written with what they already hold ------------------------------------ */
 
-/* After a look: names up to max pages whose bytes should be hashed, so that it shows whether writes change them.
+/* After every look, those of a precopy's syncs included: names up to max pages whose bytes should be hashed, so that it shows whether writes change them.
  * The bytes are read from live memory: this is statistics, nothing is left out because of it. Don't promote a page
  * for it (skip those that left DRAM). Returns how many. */
 size_t tidemark_writes_sample(tidemark_writes *writes, struct tidemark_page_name *pages,

@@ -68,7 +68,7 @@ Neighbours::Neighbours(std::span<const PageWrites> pages, const WritesMoment &mo
 
 // The gap is about the same every time. False: it should have been over by now.
 bool expect_regular(NextWrite &next, float gap, float age, float coverage) {
-    if (age > gap * 1.1f + coverage)
+    if (age > gap * 1.05f + coverage)
         return false;
     next.gap = gap;
     next.regular = true;

@@ -14,10 +14,11 @@ constexpr Nanos kSyncRarest = kSecond, kSyncClosest = kSecond / 10;
 constexpr Nanos kSyncCostShare = 20;
 // With an older plan, what has been written since matters as much as what is predicted.
 constexpr Nanos kFresh = 3 * kSecond / 20;
-constexpr double kSlack = 0.05; // seconds, for the sync itself and what surrounds it
-constexpr double kAim = 0.8;    // of what may be left: some more will be written by then
-constexpr double kLevel = 0.01; // seconds: the first timed level
-constexpr double kOctave = 12;  // levels
+constexpr double kSlack = 0.015; // seconds, for the sync itself and what surrounds it
+constexpr double kAim = 0.8;     // of what may be left: some more will be written by then
+constexpr std::uint32_t kPushes = 8, kMostPatience = 64; // plans
+constexpr double kLevel = 0.01;                          // seconds: the first timed level
+constexpr double kOctave = 12;                           // levels
 
 std::uint64_t word_of(const Waiting &waiting, std::uint64_t stripe) {
     std::uint64_t bits = waiting.bits[stripe];
@@ -87,7 +88,7 @@ std::span<const Precopy::Level> Precopy::levels(std::size_t index, std::uint64_t
 }
 
 bool Precopy::may_go(Level level) const {
-    return level >= lowest_ && (level > passed_ || level > kMostTimed);
+    return pushes_ != 0 || (level >= lowest_ && (level > passed_ || level > kMostTimed));
 }
 
 std::uint64_t Precopy::eligible_bits(std::size_t index, std::uint64_t stripe, std::uint64_t bits) {
@@ -197,6 +198,8 @@ void Precopy::synced(Nanos now, std::uint64_t bytes_per_second, std::uint64_t le
     moment_ = WritesMoment(writes_, now);
     set_now(now);
     lowest_ = kNeverWritten;
+    waited_ = false;
+    pushes_ -= pushes_ != 0;
     search_again();
     const auto to_stop = static_cast<Nanos>(seconds_to_stop() * 1e9 / 3);
     const Nanos closest = std::max(kSyncClosest, kSyncCostShare * sync_cost_);
@@ -219,12 +222,28 @@ PrecopyStep Precopy::advance(Nanos now) {
         sync_at_ = now_;
         return PrecopyStep::sync;
     }
-    if (candidate == 0 || few || !worth(candidate)) {
-        sync_at_ = few ? now_ : std::min(sync_at_, now_ + kSyncClosest);
+    if (few) {
+        sync_at_ = now_;
         return PrecopyStep::wait;
     }
+    if (candidate == 0 || !worth(candidate))
+        return wait_or_push();
     lowest_ = candidate;
     return PrecopyStep::more;
+}
+
+PrecopyStep Precopy::wait_or_push() {
+    waits_ += !waited_;
+    waited_ = true;
+    // Twice what may stay is more than can ever be got below it by sending it faster than it is written.
+    if (waits_ >= patience_ && pushes_ == 0 && static_cast<double>(left_) < 2 * may_stay()) {
+        waits_ = 0;
+        patience_ = std::min(2 * patience_, kMostPatience);
+        pushes_ = kPushes;
+        return PrecopyStep::more;
+    }
+    sync_at_ = std::min(sync_at_, now_ + kSyncClosest);
+    return PrecopyStep::wait;
 }
 
 void Precopy::written(std::size_t index, std::uint64_t first,

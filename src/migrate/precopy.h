@@ -9,6 +9,10 @@
 // b a second, the guest can be stopped (r - c) / b from now at the earliest. A page that is written again before
 // that is sent for nothing.
 //
+// A prediction can be wrong, or too coarse for pages that come again within some 100 ms. So if nothing has been worth
+// sending for a while, and it is not hopeless, everything is let in for some syncs, as stock would; then not again
+// for twice as long.
+//
 // Not thread-safe: its owner has the lock.
 #pragma once
 
@@ -95,6 +99,7 @@ class Precopy {
     double may_stay() const;        // pages that may be left for the stopped guest
     double seconds_to_stop() const; // until the guest can be stopped at the earliest
     bool worth(Level level) const;  // sending at all
+    PrecopyStep wait_or_push();
     void note_sent(Block &block, PageName page, Nanos now);
 
     Writes &writes_;
@@ -110,6 +115,10 @@ class Precopy {
     Level candidate_ = 0;
     bool over_ = false;
     std::uint64_t skipped_over_ = 0;
+    // With nothing worth sending: how many plans ended so, how many more may, and for how many plans from now on all
+    // is let in.
+    bool waited_ = false;
+    std::uint32_t waits_ = 0, patience_ = 3, pushes_ = 0;
     PrecopyCounts counts_;
 };
 

@@ -91,10 +91,13 @@ void Writes::note(PageWrites &page) {
 void Writes::note_gap(PageWrites &page, std::uint32_t gap) {
     const double covered = static_cast<double>(coverage_) / static_cast<double>(kTick);
     if (page.last() == before_ || gap == 0) {
-        // Found by both of two looks in a row: all that is known is that the gap is no longer than the look.
+        // Found by both of two looks in a row: the gap is no longer than the look, as far as chance goes. That can
+        // only shorten what is known.
         const std::uint8_t code = SpanCode::of_ticks(std::min<double>(gap, covered));
-        if (page.gaps() == 0 || code < page.span())
+        if (page.gaps() == 0)
             page.set_span(code);
+        else if (code < page.span())
+            page.set_span(static_cast<std::uint8_t>((page.span() + code) / 2));
         page.count_gap();
         page.set_agreed(0);
         return;

@@ -39,6 +39,38 @@ Workload idle() {
     return {"idle", kRam, {}};
 }
 
+// Of many kinds: a walk, writes anywhere or both, over more or less memory, at more or less of the link's rate.
+std::vector<Workload> grid() {
+    std::vector<Workload> all;
+    for (const std::uint32_t size : {4 * kMiB, 16 * kMiB, 64 * kMiB})
+        for (const double rate : {0.05, 0.2, 0.5, 0.8, 1.2})
+            for (const int kind : {0, 1, 2, 3}) {
+                const auto round = static_cast<Nanos>(size / (8192.0 * rate) * 1e9);
+                Workload workload{std::to_string(size / kMiB) + " MiB x" +
+                                      std::to_string(rate).substr(0, 4) +
+                                      (kind == 0   ? " walk"
+                                       : kind == 1 ? " any"
+                                       : kind == 2 ? " skew"
+                                                   : " late"),
+                                  kRam,
+                                  {}};
+                if (kind == 0)
+                    workload.writers = {walk(8 * kMiB, size, round)};
+                if (kind == 1)
+                    workload.writers = {anywhere(8 * kMiB, size, round)};
+                if (kind == 2) // half of the writes go to an eighth
+                    workload.writers = {anywhere(8 * kMiB, size, 2 * round),
+                                        anywhere(8 * kMiB, size / 8, round / 4)};
+                if (kind == 3) { // another one from a second before the end of the learning on
+                    workload.writers = {walk(8 * kMiB, size, round),
+                                        anywhere(40 * kMiB, size, round)};
+                    workload.writers[0].until = workload.writers[1].from = 19 * kSecond;
+                }
+                all.push_back(workload);
+            }
+    return all;
+}
+
 struct Medians {
     double bytes = 0, resent = 0, seconds = 0, downtime = 0, skipped = 0, syncs = 0;
     int finished = 0, runs = 0;
@@ -118,4 +150,98 @@ TEST_CASE("a walk and a hot set: a fifth less bytes, few resends, in less time")
     CHECK(plan.resent < 0.2 * stock.resent);
     CHECK(plan.seconds < 0.85 * stock.seconds);
     CHECK(plan.downtime <= 0.1 + 0.01);
+}
+
+TEST_CASE("writes anywhere: a tenth less bytes") {
+    Settings settings;
+    settings.limit = 100 * kMilli;
+    const Medians stock = measured(random_writes(), settings, 3);
+    settings.order = Order::plan;
+    const Medians plan = measured(random_writes(), settings, 3);
+    REQUIRE(plan.finished == plan.runs);
+    CHECK(plan.bytes < 0.9 * stock.bytes);
+}
+
+TEST_CASE("a guest that writes nothing: as stock, to one in a hundred") {
+    Settings settings;
+    const Medians stock = measured(idle(), settings, 1);
+    settings.order = Order::plan;
+    const Medians plan = measured(idle(), settings, 1);
+    CHECK(plan.bytes <= 1.01 * stock.bytes);
+    CHECK(plan.seconds <= 1.01 * stock.seconds);
+    settings.learn = 0;
+    CHECK(measured(idle(), settings, 1).seconds <= 1.01 * stock.seconds);
+}
+
+TEST_CASE("a hot set that can't be stopped in time is not sent over and over") {
+    Settings settings;
+    settings.limit = 100 * kMilli;
+    settings.order = Order::plan;
+    const Medians plan = measured(hot(), settings, 2);
+    CHECK(plan.finished == 0);
+    CHECK(plan.bytes <= 1.05 * 4104 * kRam);
+}
+
+TEST_CASE("silent stores are sent once") {
+    Settings settings;
+    settings.limit = 100 * kMilli;
+    CHECK(measured(silent(), settings, 1).finished == 0); // in stock order
+    settings.order = Order::plan;
+    const Medians plan = measured(silent(), settings, 2);
+    REQUIRE(plan.finished == plan.runs);
+    CHECK(plan.bytes <= 1.03 * 4104 * kRam);
+    CHECK(plan.downtime <= 0.1);
+}
+
+TEST_CASE("an observer changes nothing, and knows which pages were sent for nothing") {
+    Settings settings;
+    settings.limit = 100 * kMilli;
+    Machine stock(sweep_and_hot(), settings);
+    stock.learn();
+    const Outcome as_stock = stock.migrate();
+    settings.order = Order::observe;
+    Machine machine(sweep_and_hot(), settings);
+    machine.learn();
+    const Outcome observed = machine.migrate();
+    CHECK(observed.sent == as_stock.sent);
+    CHECK(observed.seconds == as_stock.seconds);
+    CHECK(observed.identical);
+    const PrecopyCounts &counts = observed.counts;
+    CHECK(counts.advised + counts.against == observed.sent);
+    // Most of those it was against were written again, and few of the others.
+    const auto share = [](std::uint64_t some, std::uint64_t all) {
+        return static_cast<double>(some) / static_cast<double>(all);
+    };
+    CHECK(share(counts.against_rewritten, counts.against) > 0.6);
+    CHECK(share(counts.advised_rewritten, counts.advised) < 0.2);
+}
+
+TEST_CASE("whatever the guest does, learnt or not: no worse than stock") {
+    for (const Workload &workload : grid())
+        for (const Nanos learn : {0 * kSecond, 20 * kSecond}) {
+            Settings settings;
+            settings.limit = 100 * kMilli;
+            settings.learn = 20 * kSecond;
+            settings.give_up = 12 * kSecond;
+            Machine in_order(workload, settings), by_plan(workload, [&] {
+                Settings other = settings;
+                other.order = Order::plan;
+                return other;
+            }());
+            in_order.learn();
+            if (learn != 0)
+                by_plan.learn();
+            else
+                by_plan.guest().run(20 * kSecond);
+            const Outcome stock = in_order.migrate(), plan = by_plan.migrate();
+            INFO(workload.name << ", " << learn / kSecond << " s learnt");
+            if (plan.finished)
+                CHECK(plan.identical);
+            if (!stock.finished)
+                continue;
+            CHECK(plan.finished);
+            CHECK(plan.bytes() <= 1.01 * stock.bytes());
+            CHECK(plan.seconds <= 1.01 * stock.seconds);
+            CHECK(plan.downtime <= 0.11);
+        }
 }
