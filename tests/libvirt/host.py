@@ -40,8 +40,9 @@ cgroup_device_acl = [ "/dev/null", "/dev/full", "/dev/zero", "/dev/random", "/de
 LIBVIRTD_CONF = """
 auth_unix_ro = "none"
 auth_unix_rw = "none"
-host_uuid = "5b1f6a1e-0d0f-4e0b-9a0f-0f6b2f0f4d50"
+host_uuid = "{uuid}"
 log_outputs = "2:file:{log}"
+{more}
 """
 
 
@@ -49,7 +50,7 @@ def mount(*words):
     subprocess.run(["mount", *map(str, words)], check=True)
 
 
-def private_directories(scratch):
+def private_directories(scratch, devices=True):
     """/run empty, /etc and /var copied on write, the fault device open to QEMU's user."""
     mount("-t", "tmpfs", "tmpfs", "/run")
     for name in ("etc", "var"):
@@ -66,7 +67,8 @@ def private_directories(scratch):
         mine = tuple(line.split(":")[0] + ":" for line in lines.splitlines())
         others = [line for line in path.read_text().splitlines(True) if not line.startswith(mine)]
         path.write_text("".join(others) + lines)
-    private_devices()
+    if devices:
+        private_devices()
 
 
 def private_devices():
@@ -142,6 +144,10 @@ class Process:
 class Host:
     """Use as a context manager: all guests and servers are gone afterwards."""
 
+    uuid = "5b1f6a1e-0d0f-4e0b-9a0f-0f6b2f0f4d50"
+    sockets = pathlib.Path("/run/libvirt")
+    libvirtd_more = ""
+
     def __init__(self, folder):
         self.folder = folder
         self.libvirtd = self.daemon = None
@@ -154,7 +160,8 @@ class Host:
         self.configure()
         (ETC / "qemu.conf").write_text(QEMU_CONF)
         (ETC / "libvirtd.conf").write_text(
-            LIBVIRTD_CONF.format(log=self.folder / "libvirtd.messages"))
+            LIBVIRTD_CONF.format(log=self.folder / "libvirtd.messages", uuid=self.uuid,
+                                 more=self.libvirtd_more))
         self.start_libvirtd()
         return self
 
@@ -175,7 +182,7 @@ class Host:
             shutil.rmtree(self.tiers, ignore_errors=True)
 
     def start_libvirtd(self):
-        socket = pathlib.Path("/run/libvirt/libvirt-sock")
+        socket = self.sockets / "libvirt-sock"
         socket.unlink(missing_ok=True)
         self.libvirtd = Process("libvirtd", ["libvirtd"], self.folder, socket.exists)
 
