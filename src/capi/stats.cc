@@ -36,6 +36,9 @@ void copy_counters(const Counters &from, tidemark_stats &to) {
     to.faults_stored = from.faults_stored;
     to.faults_arrived = from.faults_arrived;
     to.faults_parked = from.faults_parked;
+    to.faults_remote = from.faults_remote;
+    to.remote_wait_ns = from.remote_wait_ns;
+    to.delivered_pages = from.delivered_pages;
     to.refaults = from.faults_staged + from.faults_stored + from.faults_arrived;
     const PrefetchCounters &prefetch = from.prefetch;
     to.readahead_pages = prefetch.readahead(prefetch.issued);
@@ -89,6 +92,8 @@ void copy_report(const BackendReport &from, tidemark_stats &to) {
         count(PageState::filling) + count(PageState::staging) + count(PageState::loading);
     to.held = count(PageState::held);
     to.poisoned = count(PageState::poisoned);
+    to.remote = count(PageState::remote);
+    to.remote_waits = from.remote_waits;
     copy_counters(from.counters, to);
     to.prefetch_queued = from.queued_prefetch_pages;
     std::copy(from.latency.begin(), from.latency.end(), to.latency);

@@ -183,7 +183,8 @@ struct tidemark_stats {
     uint64_t dram_slack; /* bytes by which dram_used may pass the limit for a moment */
     uint64_t metadata_bytes;
     /* pages by state; they add up to block_size / 4096 */
-    uint64_t untouched, zero, resident, staged, stored, arrived, in_transit, held, poisoned;
+    uint64_t untouched, zero, resident, staged, stored, arrived, in_transit, held, poisoned, remote;
+    uint64_t remote_waits; /* accesses that wait for remote pages */
     /* counters */
     uint64_t faults;           /* all faults served */
     uint64_t faults_untouched; /* first touch or zero page */
@@ -191,6 +192,9 @@ struct tidemark_stats {
     uint64_t faults_stored;    /* read from a tier on demand */
     uint64_t faults_arrived;   /* read ahead in time: no I/O, 2 MiB mapped at once */
     uint64_t faults_parked;    /* had to wait for DRAM */
+    uint64_t faults_remote;    /* on a page at another host */
+    uint64_t remote_wait_ns;   /* that those waited for it, in all */
+    uint64_t delivered_pages;  /* that came from there, once they were remote */
     uint64_t refaults; /* faults on a page that had been evicted (staged + stored + arrived) */
     uint64_t readahead_pages, readahead_used;
     uint64_t prefetch_pages; /* by orders, not on faults */
@@ -382,5 +386,6 @@ uint64_t tidemark_engine_held_pages(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
 #endif
 
 #include "tidemark_migrate.h"
+#include "tidemark_postcopy.h"
 
 #endif

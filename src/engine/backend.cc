@@ -36,6 +36,7 @@ Backend::~Backend() {
         ahead_work_.notify_all();
         learn_work_.notify_all();
         transit_done_.notify_all();
+        room_.notify_all();
     }
     if (service_)
         service_->stop();
@@ -202,6 +203,8 @@ void Backend::uncharge(std::uint32_t pages) {
         parked_work_.notify_one();
     if (prefetch_waits_)
         mover_work_.notify_one();
+    if (remote_.delivering != 0)
+        room_.notify_all();
 }
 
 void Backend::finish(PageIndex page, PageState state, std::uint16_t now) {

@@ -8,6 +8,7 @@
 //    ahead thread      reads regions before the guest comes to them      ahead.cc
 //    mover             demotes, serves the prefetch queue, compacts QLC  mover.cc, prefetch.cc
 //    callers           configure, query, discard, read, resolve, learn   control.cc, learning.cc
+//                      take pages over from another host                 postcopy.cc
 //
 // Invariants
 //  - mutex_ guards everything below it; no system call is made and no guest byte is touched under it
@@ -29,6 +30,7 @@
 #include "engine/prefetch_queue.h"
 #include "engine/reclaim.h"
 #include "engine/recorder.h"
+#include "engine/remote.h"
 #include "engine/streams.h"
 #include "engine/successors.h"
 #include "engine/transit.h"
@@ -97,6 +99,7 @@ class Backend {
     }
 
   private:
+    friend class Postcopy;
     static constexpr std::uint32_t kDemands = 8;     // demand reads under way at a time,
     static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each
     // A fault waits so long for 2 MiB of DRAM, before less will do.
@@ -286,7 +289,7 @@ class Backend {
 
     // control.cc
     void wait_still(PageIndex page) TIDEMARK_REQUIRES(mutex_);
-    void discard_part(PageRun run);
+    void discard_part(PageRun run, PageState to);
     std::size_t tier_of_class(TierClass tier_class) const; // tiers_.size() if there is none
 
     const std::string id_;
@@ -307,6 +310,7 @@ class Backend {
     CondVar ahead_work_;   // the ahead thread waits here
     CondVar learn_work_;   // who takes accesses waits here
     CondVar transit_done_; // callers that need a page out of transit wait here
+    CondVar room_;         // who delivers pages waits here for DRAM
     BackendConfig config_ TIDEMARK_GUARDED_BY(mutex_);
     PageTable table_ TIDEMARK_GUARDED_BY(mutex_){0};
     std::unique_ptr<EvictionPolicy> policy_ TIDEMARK_GUARDED_BY(mutex_);
@@ -342,6 +346,7 @@ class Backend {
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Fault> waiting_ TIDEMARK_GUARDED_BY(mutex_); // for a transit's end
     std::vector<Held> held_ TIDEMARK_GUARDED_BY(mutex_);
+    RemotePages remote_ TIDEMARK_GUARDED_BY(mutex_);
     Streams streams_ TIDEMARK_GUARDED_BY(mutex_){[this](PageIndex page) TIDEMARK_REQUIRES(mutex_) {
         const PageState state = table_[page].state;
         return state == PageState::stored || on_probation(state);

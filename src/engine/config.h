@@ -78,6 +78,8 @@ struct PrefetchCounters {
 struct Counters {
     std::uint64_t faults = 0, faults_untouched = 0, faults_staged = 0, faults_stored = 0;
     std::uint64_t faults_arrived = 0, faults_parked = 0;
+    std::uint64_t faults_remote = 0, remote_wait_ns = 0; // for pages at another host
+    std::uint64_t delivered_pages = 0;
     PrefetchCounters prefetch{};
     std::uint64_t prefetch_declined = 0; // orders' pages: not worth it, too late, or no room
     std::uint64_t evicted_pages = 0, zero_elided = 0, clean_elided = 0;
@@ -113,6 +115,7 @@ struct BackendReport {
     std::array<std::uint64_t, kPageStates> pages{};                  // by PageState
     Counters counters;
     std::uint64_t queued_prefetch_pages = 0;
+    std::uint64_t remote_waits = 0; // accesses that wait for pages at another host
     std::array<std::uint64_t, kLatencyBuckets> latency{};
     std::vector<TierReport> tiers;
 };

@@ -2,7 +2,7 @@
 //
 // What callers ask of a backend from their own threads: settings, figures, discards, reads without
 // promotion, and the fate of held pages.
-#include "engine/backend.h"
+#include "engine/postcopy.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -85,6 +85,7 @@ BackendReport Backend::report() {
         out.metadata_bytes += sizeof(Arrival) + arrival->metadata;
     out.counters = counters_;
     out.queued_prefetch_pages = prefetch_queue_.pages();
+    out.remote_waits = remote_.waits.size();
     out.latency = latency_.counts();
     for (const auto &tier : tiers_) {
         TierReport report;
@@ -159,13 +160,14 @@ void Backend::discard(PageRun run) {
     }
     while (run.count != 0) {
         const std::uint32_t count = std::min(run.count, kDiscardBatch);
-        discard_part({run.first, count});
+        discard_part({run.first, count}, PageState::untouched);
         run = {run.first.next(count), run.count - count};
     }
 }
 
 // Two discards of one range take pages in ascending order, so they can't wait for each other in turn.
-void Backend::discard_part(PageRun run) {
+// to: untouched, or remote.
+void Backend::discard_part(PageRun run, PageState to) {
     std::vector<PageRun> mapped;
     std::uint32_t resident = 0;
     {
@@ -177,9 +179,9 @@ void Backend::discard_part(PageRun run) {
                 return;
             PageEntry &entry = table_[page];
             const PageState from = entry.state;
-            if (from == PageState::untouched)
+            if (from == to)
                 continue;
-            ++counters_.discarded_pages;
+            counters_.discarded_pages += from != PageState::untouched ? 1 : 0;
             release_slot(page);
             switch (from) {
             case PageState::resident:
@@ -192,16 +194,20 @@ void Backend::discard_part(PageRun run) {
             case PageState::staged:
                 table_.set_state(page, PageState::filling);
                 retire_shadow(page);
-                finish(page, PageState::untouched, now);
+                finish(page, to, now);
                 continue;
             case PageState::held:
                 std::erase_if(held_, [page](const Held &held) { return held.page == page; });
-                finish(page, PageState::untouched, now);
+                finish(page, to, now);
                 parked_.push_back({page, 0, Clock::now()}); // what it held up gets zeros
                 parked_work_.notify_one();
                 continue;
-            default: // zero, stored, arrived
-                finish(page, PageState::untouched, now);
+            case PageState::remote:
+                finish(page, to, now);
+                Postcopy::release_waits(*this, page);
+                continue;
+            default: // untouched, zero, stored, arrived
+                finish(page, to, now);
                 continue;
             }
             resident += from == PageState::resident ? 1 : 0;
@@ -219,7 +225,7 @@ void Backend::discard_part(PageRun run) {
     uncharge(resident);
     for (const PageRun part : mapped)
         for (PageIndex page = part.first; page < part.end(); page = page.next())
-            finish(page, PageState::untouched, coarse_now());
+            finish(page, to, coarse_now());
 }
 
 bool Backend::known_zero(PageIndex page) {
@@ -255,6 +261,8 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
         case PageState::held:
         case PageState::poisoned:
             return EIO;
+        case PageState::remote:
+            return EAGAIN;
         default:
             std::memset(out.data(), 0, kPageSize);
             return 0;

@@ -9,7 +9,7 @@
 //
 // A fault waits for nothing in here: without DRAM it is parked, on a page in transit it is left to whoever
 // ends the transit.
-#include "engine/backend.h"
+#include "engine/postcopy.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -36,6 +36,9 @@ bool Backend::serve(const Fault &fault, Loader &loader) {
         return false;
     case Step::load:
         return true;
+    case Step::ask:
+        Postcopy::tell(*this);
+        return false;
     case Step::land:
         land_arrival(*plan.arrival, &fault);
         return false;
@@ -117,6 +120,8 @@ Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
         return {};
     case PageState::poisoned:
         return {Step::poison, run};
+    case PageState::remote:
+        return {Postcopy::want(*this, fault) ? Step::ask : Step::none, run};
     }
     return {};
 }

@@ -13,10 +13,13 @@
 //                        resident <--first access-- arrived <--+--> held --retry--> stored
 //                                    (read ahead)                     +--give up--> poisoned
 //
+//    any --postcopy begins--> remote --delivered--> filling --> resident, staged
+//                                    --delivered as zeros, given up--> untouched
+//
 // Invariants, checked by PageTable::set_state() and by the simulation:
 //  - A page's bytes are in R (resident), in S (staging has them in one or the other, atomically;
-//    staged, writing) or in a slot whose checksum is known (stored, held; arrived has a verified copy
-//    in a frame too). Never nowhere.
+//    staged, writing), in a slot whose checksum is known (stored, held; arrived has a verified copy
+//    in a frame too) or on another host (remote). Never nowhere.
 //  - A resident page may own a slot too: a copy that was right when the page was loaded. Whether it
 //    still is shows only by its checksum, after the page has been staged.
 //  - While a page is in transit (staging, filling, loading, writing) exactly one thread owns the change.
@@ -37,20 +40,21 @@
 namespace tidemark {
 
 enum class PageState : std::uint8_t {
-    untouched, // never written, or discarded: reads as zero. -> filling, resident (when arming)
-    zero,      // was written, holds zeros, needs no slot. -> filling, untouched
-    filling, // a thread maps it, peeks at it or discards it. -> resident, staged, arrived, untouched, zero
+    untouched, // never written, or discarded: reads as zero. -> filling, resident (when arming), remote
+    zero,      // was written, holds zeros, needs no slot. -> filling, untouched, remote
+    filling, // a thread maps it, peeks at it or discards it. -> resident, staged, arrived, untouched, zero, remote
     resident, // mapped in R; the guest may write it at any time. -> staging, filling
     staging,  // being moved from R to S. -> staged, resident (pinned), untouched (hole)
     staged,   // in S only: out of the guest's sight, still DRAM. -> writing, filling
     writing,  // staged, and being checked, hashed and written. -> stored, zero, staged, filling
-    stored,   // in a slot of a tier only. -> loading, untouched
+    stored,   // in a slot of a tier only. -> loading, untouched, remote
     loading,  // being read from its slot. -> resident, staged (prefetched), arrived, stored, held
-    arrived, // read ahead of use: verified, in DRAM, not mapped yet. -> filling, stored, zero, untouched
-    held,     // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched
+    arrived, // read ahead of use: verified, in DRAM, not mapped yet. -> filling, stored, zero, untouched, remote
+    held, // can't be read back; accesses wait for the operator. -> stored, poisoned, untouched, remote
     poisoned, // given up; accesses get a memory error. -> filling (discard)
+    remote, // at the host the guest comes from; accesses wait for its delivery. -> filling, untouched
 };
-inline constexpr std::size_t kPageStates = 12;
+inline constexpr std::size_t kPageStates = 13;
 
 namespace page_flags {
 inline constexpr std::uint8_t tier_mask = 0x07; // index of the tier that `slot` is in

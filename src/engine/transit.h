@@ -34,7 +34,8 @@ enum class Step : std::uint8_t {
     region_back, // S's huge page, moved
     load,        // a read
     land,        // what was read ahead
-    poison       // a memory error
+    poison,      // a memory error
+    ask          // another host
 };
 
 struct Plan {

@@ -7,7 +7,7 @@
 // page at version v > 0 holds words made of (p, v); at version 0 it holds zeros.
 #pragma once
 
-#include "engine/backend.h"
+#include "engine/postcopy.h"
 #include "sys/fake_disk.h"
 #include "sys/fake_memory.h"
 
@@ -94,6 +94,13 @@ class Machine {
         backend->discard({page, 1});
     }
     void forget(PageIndex page) { versions_[page.value] = 0; }
+    // As if another host's guest had written the page: its bytes come by deliver().
+    void set_version(PageIndex page, std::uint64_t version) { versions_[page.value] = version; }
+    int deliver(PageIndex page, std::uint64_t version) {
+        std::array<std::byte, kPageSize> bytes;
+        fill(page, version, bytes);
+        return Postcopy::deliver(*backend, page, version == 0 ? nullptr : bytes.data());
+    }
     void write_all() {
         for (std::uint32_t p = 0; p < setup_.pages; ++p)
             write(PageIndex{p});

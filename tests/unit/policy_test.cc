@@ -91,6 +91,8 @@ TEST_CASE("pages keep to the transitions of the picture") {
     CHECK_FALSE(transition_allowed(PageState::resident, PageState::untouched));
     CHECK_FALSE(transition_allowed(PageState::held, PageState::resident)); // never unverified
     CHECK_FALSE(transition_allowed(PageState::staged, PageState::stored));
+    CHECK_FALSE(transition_allowed(PageState::resident, PageState::remote)); // dropped first
+    CHECK_FALSE(transition_allowed(PageState::remote, PageState::resident)); // not before its bytes
     // Every state can be left, or a page would be stuck in it.
     for (std::size_t from = 0; from < kPageStates; ++from) {
         bool leaves = false;
