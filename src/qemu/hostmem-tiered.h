@@ -76,6 +76,11 @@ void tiered_event(void *opaque, const struct tidemark_event *event);
 bool tiered_migration_prepare(TieredBackend *tb, Error **errp);
 void tiered_migration_cleanup(TieredBackend *tb);
 
+/* tiered-postcopy.c */
+void tiered_postcopy_init(void);
+/* Pages are at a migration's source, and the connection to it is broken. */
+bool tiered_postcopy_stalled(void);
+
 /* hostmem-tiered-props.c */
 void tiered_class_add_properties(ObjectClass *oc);
 /* As in struct tidemark_config, and as users name them. */

@@ -73,9 +73,10 @@ static void print_backend(Monitor *mon, const TieredMemoryInfo *info)
     print_settings(mon, info);
     monitor_printf(mon, "  pages: untouched %" PRIu64 ", zero %" PRIu64 ", resident %" PRIu64
                    ", staged %" PRIu64 ", stored %" PRIu64 ", arrived %" PRIu64
-                   ", in transit %" PRIu64 ", held %" PRIu64 ", poisoned %" PRIu64 "\n",
+                   ", in transit %" PRIu64 ", held %" PRIu64 ", poisoned %" PRIu64
+                   ", remote %" PRIu64 "\n",
                    p->untouched, p->zero, p->resident, p->staged, p->stored, p->arrived,
-                   p->in_transit, p->held, p->poisoned);
+                   p->in_transit, p->held, p->poisoned, p->remote);
     for (TieredMemoryTierInfoList *t = info->tiers; t; t = t->next) {
         print_tier(mon, index++, t->value);
     }

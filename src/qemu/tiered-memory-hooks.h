@@ -50,6 +50,15 @@ bool tiered_memory_check_caps(const bool *caps, Error **errp);
 bool tiered_memory_check_mode(MigMode mode, Error **errp);
 
 /*
+ * migration/postcopy-ram.c, at the destination. Each returns false if @rb is not tiered: QEMU's own
+ * way follows. begin: what has not been received is at the source (instead of registering the
+ * block). place: a page has come, from NULL if it is all zero. end: all have.
+ */
+bool tiered_memory_postcopy_begin(RAMBlock *rb, int *ret);
+bool tiered_memory_postcopy_place(RAMBlock *rb, void *host, const void *from, int *ret);
+bool tiered_memory_postcopy_end(RAMBlock *rb);
+
+/*
  * qom/object_interfaces.c, user_creatable_add_qapi(): if the host wants this VM's memory tiered,
  * turns a RAM object into a tiered one, or refuses one that can't be. Weak, because that file is
  * also part of programs without machines, such as qemu-img.
@@ -105,6 +114,22 @@ static inline bool tiered_memory_check_mode(MigMode mode, Error **errp)
     return true;
 }
 
+static inline bool tiered_memory_postcopy_begin(RAMBlock *rb, int *ret)
+{
+    return false;
+}
+
+static inline bool tiered_memory_postcopy_place(RAMBlock *rb, void *host, const void *from,
+                                                int *ret)
+{
+    return false;
+}
+
+static inline bool tiered_memory_postcopy_end(RAMBlock *rb)
+{
+    return false;
+}
+
 static inline bool tiered_memory_bind(const char **type, const char *id, QDict *props,
                                       Error **errp)
 {
@@ -112,4 +137,11 @@ static inline bool tiered_memory_bind(const char **type, const char *id, QDict *
 }
 
 #endif
+
+/*
+ * Made by our patch of migration/postcopy-ram.c: asks the source for a page that thread @tid waits
+ * for. Only in the fault thread.
+ */
+int postcopy_request_tiered_page(RAMBlock *rb, uint64_t start, uint64_t haddr, uint32_t tid);
+
 #endif

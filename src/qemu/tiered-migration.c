@@ -25,9 +25,6 @@ bool tiered_memory_check_caps(const bool *caps, Error **errp)
     if (!tiered_backend_exists()) {
         return true;
     }
-    if (caps[MIGRATION_CAPABILITY_POSTCOPY_RAM]) {
-        return refuse_capability(MIGRATION_CAPABILITY_POSTCOPY_RAM, errp);
-    }
     if (caps[MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT]) {
         return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
     }
@@ -52,14 +49,10 @@ bool tiered_memory_check_mode(MigMode mode, Error **errp)
 bool tiered_migration_prepare(TieredBackend *tb, Error **errp)
 {
     /* Capabilities set before a hot-plug; before that, migrate_caps_check() comes after us. */
-    if (phase_check(PHASE_MACHINE_READY)) {
-        if (migrate_postcopy_ram()) {
-            return refuse_capability(MIGRATION_CAPABILITY_POSTCOPY_RAM, errp);
-        }
-        if (migrate_background_snapshot()) {
-            return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
-        }
+    if (phase_check(PHASE_MACHINE_READY) && migrate_background_snapshot()) {
+        return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
     }
+    tiered_postcopy_init();
     /* For a mode that was set before the object came. */
     set_mode_error(&tb->migration_blocker);
     return tidemark_add_cpr_blocker(&tb->migration_blocker, errp) == 0;

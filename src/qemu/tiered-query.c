@@ -84,6 +84,7 @@ static TieredMemoryPages *pages(const struct tidemark_stats *st)
     p->in_transit = st->in_transit;
     p->held = st->held;
     p->poisoned = st->poisoned;
+    p->remote = st->remote;
     return p;
 }
 
@@ -115,6 +116,10 @@ static TieredMemoryCounters *counters(const struct tidemark_stats *st)
     c->faults_stored = st->faults_stored;
     c->faults_arrived = st->faults_arrived;
     c->faults_parked = st->faults_parked;
+    c->faults_remote = st->faults_remote;
+    c->remote_waits = st->remote_waits;
+    c->remote_wait_ns = st->remote_wait_ns;
+    c->delivered_pages = st->delivered_pages;
     c->refaults = st->refaults;
     c->readahead_pages = st->readahead_pages;
     c->readahead_used = st->readahead_used;

@@ -9,6 +9,10 @@
  *
  * Work that needs the vCPU's own thread cannot be done meanwhile: a reset is put off, `cont` is
  * refused.
+ *
+ * A vCPU that waits for a page from a migration's source is soon served, unless the connection is
+ * broken: then it is held in the same way, until the migration is recovered. When QEMU ends, nobody
+ * waits for such pages any more.
  */
 #include "qemu/osdep.h"
 #include "hw/core/cpu.h"
@@ -27,11 +31,22 @@
 /* How long a vCPU that is not held itself may take to stop while another one is held. */
 #define GRACE_MS 1000
 
+/* It waits for a page that nobody sends now. */
+static bool cpu_waits_for_source(const CPUState *cpu)
+{
+    tidemark_engine *engine = tiered_engine();
+
+    return engine && cpu->created &&
+           (tiered_postcopy_stalled() || runstate_check(RUN_STATE_SHUTDOWN)) &&
+           tidemark_engine_thread_remote(engine, cpu->thread_id);
+}
+
 static bool cpu_is_held(const CPUState *cpu)
 {
     tidemark_engine *engine = tiered_engine();
 
-    return engine && cpu->created && tidemark_engine_thread_held(engine, cpu->thread_id);
+    return engine && cpu->created && (tidemark_engine_thread_held(engine, cpu->thread_id) ||
+                                      cpu_waits_for_source(cpu));
 }
 
 /* Called with the BQL held. */
@@ -106,6 +121,12 @@ bool tiered_memory_may_run(Error **errp)
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
+        if (cpu_waits_for_source(cpu)) {
+            error_setg(errp, "vCPU %d waits for a memory page that is still at the migration's"
+                       " source, to which the connection is broken; use migrate-recover and"
+                       " migrate with resume first", cpu->cpu_index);
+            return false;
+        }
         if (cpu_is_held(cpu)) {
             error_setg(errp, "vCPU %d waits for a memory page that could not be read back;"
                        " use tiered-memory-resolve first", cpu->cpu_index);

@@ -84,9 +84,8 @@ def refused(vm, words, command, **arguments):
 
 def test_refused_capabilities(folder):
     with baremetal(folder, "size=64 passes=0", ram(SIZE, LIMIT)) as vm:
-        for name in ("postcopy-ram", "background-snapshot"):
-            refused(vm, ["tiered"], "migrate-set-capabilities",
-                    capabilities=[{"capability": name, "state": True}])
+        refused(vm, ["tiered"], "migrate-set-capabilities",
+                capabilities=[{"capability": "background-snapshot", "state": True}])
         refused(vm, ["tiered"], "migrate-set-parameters", mode="cpr-reboot")
         vm.wait_passes_more(1, 30)
 
