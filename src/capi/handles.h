@@ -6,6 +6,7 @@
 
 #include "capi/tidemark.h"
 #include "engine/backend.h"
+#include "migrate/guest_writes.h"
 #include "predict/learner.h"
 
 #include <cerrno>
@@ -29,6 +30,10 @@ struct tidemark_backend {
     std::unique_ptr<tidemark::Learner> learner; // from attach on; goes before the backend
     std::uint64_t block_size = 0;
     bool attached = false;
+};
+
+struct tidemark_writes : tidemark::GuestWrites {
+    using GuestWrites::GuestWrites;
 };
 
 namespace tidemark {

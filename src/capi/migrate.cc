@@ -2,13 +2,8 @@
 //
 // tidemark_migrate.h between C and src/migrate/.
 #include "capi/handles.h"
-#include "migrate/guest_writes.h"
 
 #include <random>
-
-struct tidemark_writes : tidemark::GuestWrites {
-    using GuestWrites::GuestWrites;
-};
 
 namespace {
 
@@ -150,7 +145,11 @@ void tidemark_writes_dirty(tidemark_writes *w, uint32_t block, uint64_t first_pa
 
 uint64_t tidemark_writes_end(tidemark_writes *w, uint64_t now_ns) noexcept {
     const MutexLock lock(w->mutex);
-    return w->writes.end(now_ns);
+    const uint64_t looks = w->writes.looks();
+    const uint64_t period = w->writes.end(now_ns);
+    if (w->writes.looks() != looks)
+        w->phases.see(double(now_ns) * 1e-9, w->writes.found_per_second());
+    return period;
 }
 
 size_t tidemark_writes_sample(tidemark_writes *w, tidemark_page_name *pages, size_t max) noexcept {

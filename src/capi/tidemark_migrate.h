@@ -191,6 +191,91 @@ void tidemark_precopy_sent_copy(tidemark_writes *writes, uint32_t block, uint64_
 void tidemark_precopy_end(tidemark_writes *writes,
                           enum tidemark_precopy_outcome outcome) TIDEMARK_NOEXCEPT;
 
+/* ---- What a migration would cost --------------------------------------------------------------------------
+ *
+ * From what was learnt of the guest's writes, before a migration and while one runs. Times are seconds. */
+
+enum tidemark_verdict {
+    TIDEMARK_VERDICT_UNKNOWN = 0,
+    TIDEMARK_VERDICT_CONVERGES = 1,
+    TIDEMARK_VERDICT_WILL_NOT = 2, /* within patience */
+};
+
+enum tidemark_remedy_kind {
+    TIDEMARK_REMEDY_PREDICTOR = 0, /* send in the order of the plan */
+    TIDEMARK_REMEDY_WAIT = 1,      /* value: seconds from now, when the guest writes less */
+    TIDEMARK_REMEDY_BANDWIDTH = 2, /* value: bytes a second */
+    TIDEMARK_REMEDY_DOWNTIME = 3,  /* value: a longer limit, seconds */
+    TIDEMARK_REMEDY_THROTTLE =
+        4, /* value: 0 .. 1, the share of its time that the guest is held back */
+    TIDEMARK_REMEDY_POSTCOPY = 5,
+};
+#define TIDEMARK_REMEDIES 6u
+
+struct tidemark_bound {
+    double p50, p90; /* not more than this in half, in nine tenths of migrations */
+};
+
+struct tidemark_forecast_terms {
+    size_t size;
+    double bandwidth;       /* bytes a second; 0 = unknown: then there is no forecast */
+    double bandwidth_doubt; /* standard deviation over value */
+    bool bandwidth_set;     /* a setting holds it down; else the link gives no more */
+    bool planned;           /* pages will be sent in the order of the plan */
+    uint64_t pages;         /* of RAM that migrates */
+    bool running;           /* a migration is; the next five are of it */
+    uint64_t pages_left;    /* that have to be sent */
+    bool first_pass;        /* there are still pages that were never sent */
+    double seconds_so_far, bytes_so_far;
+    double slowed;         /* 0 .. 1: the guest is held back so much now */
+    uint64_t zero_pages;   /* of those to be sent, that are zero */
+    double downtime_limit; /* the user's */
+    double reserve;        /* of the limit: RAM will not be given all of it */
+    double overhead;       /* of the downtime: not for RAM */
+    double patience; /* seconds after which it counts as not converging; 0 = four times what sending
+                            * everything takes, and not less than a minute */
+};
+
+struct tidemark_remedy {
+    enum tidemark_remedy_kind kind;
+    double value;
+    double cost;                     /* about the seconds of its time that the guest loses */
+    double seconds, bytes, downtime; /* of the migration then */
+};
+
+struct tidemark_forecast {
+    size_t size;
+    enum tidemark_verdict verdict;
+    double chance; /* that it converges */
+    struct tidemark_bound seconds, bytes,
+        downtime; /* of the whole; without an end: until patience ends */
+    struct tidemark_bound raw_seconds, raw_bytes,
+        raw_downtime;      /* without what earlier errors taught */
+    double irreducible;    /* bytes that are rewritten as fast as they can be sent, in any order */
+    double quiet_in;       /* seconds until the guest writes less; negative = not known */
+    double watched;        /* seconds that its writes were watched for */
+    uint32_t remedy_count; /* none if it converges */
+    struct tidemark_remedy remedies[TIDEMARK_REMEDIES]; /* the cheapest first */
+    char reason[256];
+};
+
+/* A forecast (raw) and what came. */
+struct tidemark_forecast_error {
+    struct tidemark_bound seconds, bytes, downtime;
+    double actual_seconds, actual_bytes, actual_downtime;
+};
+
+void tidemark_forecast_terms_init(struct tidemark_forecast_terms *terms) TIDEMARK_NOEXCEPT;
+/* writes: NULL if nothing is learnt; then there are figures of a guest that writes nothing, and no verdict.
+ * -EINVAL, -ENOMEM. Takes some milliseconds of CPU, hardly any of them with the lock of writes. */
+int tidemark_precopy_forecast(tidemark_writes *writes, const struct tidemark_forecast_terms *terms,
+                              struct tidemark_forecast *forecast, char *msg,
+                              size_t msg_size) TIDEMARK_NOEXCEPT;
+/* How right earlier forecasts were, the oldest first, so that bounds hold as often as they say. Replaces what was
+ * known in this process; at most the last 128 count. */
+int tidemark_forecast_calibrate(const struct tidemark_forecast_error *errors,
+                                size_t count) TIDEMARK_NOEXCEPT;
+
 #if defined(__GNUC__)
 #pragma GCC visibility pop
 #endif

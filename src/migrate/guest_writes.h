@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "migrate/precopy.h"
+#include "migrate/write_phases.h"
 
 #include <cstddef>
 
@@ -24,6 +25,7 @@ struct GuestWrites {
 
     mutable Mutex mutex;
     Writes writes TIDEMARK_GUARDED_BY(mutex);
+    WritePhases phases TIDEMARK_GUARDED_BY(mutex);
     std::optional<Precopy> precopy TIDEMARK_GUARDED_BY(mutex);
     PrecopyCounts counts TIDEMARK_GUARDED_BY(mutex);  // of the last precopy
     bool observed TIDEMARK_GUARDED_BY(mutex) = false; // only, by the last precopy

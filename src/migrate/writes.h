@@ -83,6 +83,10 @@ class Writes {
     // What most pages that come again take to do so, in seconds.
     std::optional<double> sweep_seconds() const;
     double written_per_second() const { return written_per_second_; }
+    // By the last look.
+    double found_per_second() const {
+        return coverage_ != 0 ? static_cast<double>(written_) / coverage_seconds() : 0;
+    }
     Nanos period() const { return period_; }
     Nanos look_cost() const { return static_cast<Nanos>(cost_); }
     std::uint64_t looks() const { return looks_; }
