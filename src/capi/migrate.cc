@@ -60,7 +60,8 @@ extern "C" {
 int tidemark_writes_create(uint64_t now_ns, tidemark_writes **writes) noexcept {
     return guarded([&]() -> int {
         std::random_device random;
-        *writes = new tidemark_writes(now_ns, uint64_t{random()} << 32 | random());
+        *writes = std::make_unique<tidemark_writes>(now_ns, uint64_t{random()} << 32 | random())
+                      .release();
         return 0;
     });
 }

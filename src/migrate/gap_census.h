@@ -44,8 +44,7 @@ inline std::optional<double> GapCensus::common(double blur) const {
             weighted += count * SpanCode::seconds(static_cast<std::uint8_t>(i));
         }
         // The window may only touch the peak: it is the middle one if it lies in its own mean.
-        if (sum >= 0.5 * all &&
-            std::abs(SpanCode::of_ticks(weighted / sum / kTickSeconds) - middle) <= 1)
+        if (sum >= 0.5 * all && std::abs(SpanCode::of_seconds(weighted / sum) - middle) <= 1)
             return weighted / sum;
     }
     return std::nullopt;

@@ -36,7 +36,7 @@ WritesSummary summarize(const Writes &writes) {
     const double share =
         sum.pages == 0 ? 0 : static_cast<double>(all) / static_cast<double>(sum.pages);
     for (std::uint64_t *count : {&sum.never, &sum.hot, &sum.regular, &sum.silent})
-        *count = static_cast<std::uint64_t>(static_cast<double>(*count) * share + 0.5);
+        *count = static_cast<std::uint64_t>(std::llround(static_cast<double>(*count) * share));
     sum.pages = all;
     return sum;
 }

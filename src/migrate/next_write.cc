@@ -63,7 +63,7 @@ Neighbours::Neighbours(std::span<const PageWrites> pages, const WritesMoment &mo
     const auto alike = std::count_if(spans.begin(), spans.begin() + known, [&](std::uint8_t span) {
         return std::abs(span - *middle) <= kAlike;
     });
-    regular = known >= 8 && alike * 4 >= known * 3 && gap > 3 * moment.coverage;
+    regular = known >= 8 && alike * 4 >= long{known} * 3 && gap > 3 * moment.coverage;
 }
 
 // The gap is about the same every time. False: it should have been over by now.

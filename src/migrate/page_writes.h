@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -37,22 +38,37 @@ class SpanCode {
   public:
     static constexpr int kOctave = 16;
 
-    static std::uint8_t of_ticks(double ticks) {
-        const double code = 1 + kOctave * std::log2(std::max(ticks, 1.0));
-        return static_cast<std::uint8_t>(std::min(code + 0.5, 255.0));
+    static std::uint8_t of_ticks(std::uint32_t ticks) {
+        if (ticks <= 1)
+            return 1;
+        // The leading bit says which octave, the eight behind it which step.
+        const auto octave = static_cast<unsigned>(std::bit_width(ticks)) - 1;
+        const std::uint32_t within = (std::uint64_t{ticks} << 8 >> octave) & 255;
+        return static_cast<std::uint8_t>(
+            std::min<unsigned>(1 + kOctave * octave + steps_[within], 255));
     }
-    static double seconds(std::uint8_t code) { return table()[code]; }
+    static std::uint8_t of_seconds(double seconds) {
+        const double ticks = std::min(seconds / kTickSeconds, double{UINT32_MAX});
+        return of_ticks(static_cast<std::uint32_t>(ticks + 0.5));
+    }
+    static double seconds(std::uint8_t code) { return spans_[code]; }
 
   private:
-    static const std::array<double, 256> &table() {
-        static const std::array<double, 256> all = [] {
-            std::array<double, 256> spans{};
-            for (std::size_t code = 1; code < spans.size(); ++code)
-                spans[code] = kTickSeconds * std::exp2((static_cast<double>(code) - 1) / kOctave);
-            return spans;
-        }();
-        return all;
+    static std::array<double, 256> make_spans() {
+        std::array<double, 256> spans{};
+        for (std::size_t code = 1; code < spans.size(); ++code)
+            spans[code] = kTickSeconds * std::exp2((static_cast<double>(code) - 1) / kOctave);
+        return spans;
     }
+    static std::array<std::uint8_t, 256> make_steps() {
+        std::array<std::uint8_t, 256> steps{};
+        for (std::size_t i = 0; i < steps.size(); ++i)
+            steps[i] = static_cast<std::uint8_t>(
+                std::lround(kOctave * std::log2(1 + static_cast<double>(i) / 256)));
+        return steps;
+    }
+    static inline const std::array<double, 256> spans_ = make_spans();
+    static inline const std::array<std::uint8_t, 256> steps_ = make_steps();
 };
 
 class PageWrites {

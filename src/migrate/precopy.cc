@@ -16,9 +16,9 @@ constexpr Nanos kSyncCostShare = 20;
 constexpr Nanos kFresh = 3 * kSecond / 20;
 constexpr double kSlack = 0.015; // seconds, for the sync itself and what surrounds it
 constexpr double kAim = 0.8;     // of what may be left: some more will be written by then
-constexpr std::uint32_t kPushes = 8, kMostPatience = 64; // plans
-constexpr double kLevel = 0.01;                          // seconds: the first timed level
-constexpr double kOctave = 12;                           // levels
+constexpr std::uint32_t kPushes = 8, kFarther = 4, kMostPatience = 64; // plans
+constexpr double kLevel = 0.01; // seconds: the first timed level
+constexpr double kOctave = 12;  // levels
 
 std::uint64_t word_of(const Waiting &waiting, std::uint64_t stripe) {
     std::uint64_t bits = waiting.bits[stripe];
@@ -63,8 +63,16 @@ Precopy::Level Precopy::level_of(double seconds) {
     return static_cast<Level>(std::min<double>(level, kMostTimed));
 }
 
+std::array<double, 256> Precopy::make_seconds() {
+    std::array<double, 256> seconds{};
+    for (std::size_t level = 1; level < seconds.size(); ++level)
+        seconds[level] = kLevel * std::exp2((static_cast<double>(level) - 1) / kOctave);
+    return seconds;
+}
+
 double Precopy::seconds_of(Level level) {
-    return level == 0 ? 0 : kLevel * std::exp2((level - 1) / kOctave);
+    static const std::array<double, 256> seconds = make_seconds();
+    return seconds[level];
 }
 
 Precopy::Level Precopy::level_of(const NextWrite &next) {
@@ -91,12 +99,13 @@ bool Precopy::may_go(Level level) const {
     return pushes_ != 0 || (level >= lowest_ && (level > passed_ || level > kMostTimed));
 }
 
-std::uint64_t Precopy::eligible_bits(std::size_t index, std::uint64_t stripe, std::uint64_t bits) {
+std::uint64_t Precopy::eligible_bits(std::size_t index, std::uint64_t stripe, std::uint64_t bits,
+                                     bool first) {
     if (bits == 0 || terms_.observe_only)
         return bits;
     const auto found = levels(index, stripe);
     std::uint64_t eligible = 0;
-    for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+    for (std::uint64_t left = bits; left != 0 && !(first && eligible != 0); left &= left - 1) {
         const unsigned i = static_cast<unsigned>(std::countr_zero(left));
         if (may_go(found[i]))
             eligible |= std::uint64_t{1} << i;
@@ -114,7 +123,7 @@ std::uint64_t Precopy::next(const Waiting &waiting, std::uint64_t from) {
         std::uint64_t bits = word_of(waiting, stripe);
         if (stripe == from / kStripePages)
             bits &= ~std::uint64_t{0} << from % kStripePages;
-        const std::uint64_t eligible = eligible_bits(waiting.block, stripe, bits);
+        const std::uint64_t eligible = eligible_bits(waiting.block, stripe, bits, true);
         if (eligible != 0) {
             const auto first = static_cast<unsigned>(std::countr_zero(eligible));
             const std::uint64_t before = (std::uint64_t{1} << first) - 1;
@@ -130,7 +139,7 @@ std::uint64_t Precopy::eligible(const Waiting &waiting) {
     std::uint64_t sum = 0;
     for (std::uint64_t stripe = 0; stripe < stripes_of(waiting.pages); ++stripe)
         sum += static_cast<unsigned>(
-            std::popcount(eligible_bits(waiting.block, stripe, word_of(waiting, stripe))));
+            std::popcount(eligible_bits(waiting.block, stripe, word_of(waiting, stripe), false)));
     return sum;
 }
 
@@ -227,16 +236,18 @@ PrecopyStep Precopy::advance(Nanos now) {
         return PrecopyStep::wait;
     }
     if (candidate == 0 || !worth(candidate))
-        return wait_or_push();
+        return wait_or_push(candidate);
     lowest_ = candidate;
     return PrecopyStep::more;
 }
 
-PrecopyStep Precopy::wait_or_push() {
+PrecopyStep Precopy::wait_or_push(Level candidate) {
     waits_ += !waited_;
     waited_ = true;
     // Twice what may stay is more than can ever be got below it by sending it faster than it is written.
-    if (waits_ >= patience_ && pushes_ == 0 && static_cast<double>(left_) < 2 * may_stay()) {
+    const bool hopeless = static_cast<double>(left_) >= 2 * may_stay();
+    const bool close = seconds_of(candidate) >= seconds_to_stop() / 2;
+    if (waits_ >= (close ? 1 : kFarther) * patience_ && pushes_ == 0 && !hopeless) {
         waits_ = 0;
         patience_ = std::min(2 * patience_, kMostPatience);
         pushes_ = kPushes;

@@ -88,10 +88,13 @@ class Precopy {
     static Level level_of(const NextWrite &next);
     static Level level_of(double seconds);
     static double seconds_of(Level level);
+    static std::array<double, 256> make_seconds();
 
     Block *block_of(const PageName &page);
     std::span<const Level> levels(std::size_t block, std::uint64_t stripe);
-    std::uint64_t eligible_bits(std::size_t block, std::uint64_t stripe, std::uint64_t bits);
+    // Which of the bits may go, up to the first of them or all.
+    std::uint64_t eligible_bits(std::size_t block, std::uint64_t stripe, std::uint64_t bits,
+                                bool first);
     void search_again();
     void set_now(Nanos now);
     bool may_go(Level level) const;
@@ -99,7 +102,7 @@ class Precopy {
     double may_stay() const;        // pages that may be left for the stopped guest
     double seconds_to_stop() const; // until the guest can be stopped at the earliest
     bool worth(Level level) const;  // sending at all
-    PrecopyStep wait_or_push();
+    PrecopyStep wait_or_push(Level candidate);
     void note_sent(Block &block, PageName page, Nanos now);
 
     Writes &writes_;
@@ -118,7 +121,7 @@ class Precopy {
     // With nothing worth sending: how many plans ended so, how many more may, and for how many plans from now on all
     // is let in.
     bool waited_ = false;
-    std::uint32_t waits_ = 0, patience_ = 3, pushes_ = 0;
+    std::uint32_t waits_ = 0, patience_ = 1, pushes_ = 0;
     PrecopyCounts counts_;
 };
 

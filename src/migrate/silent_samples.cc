@@ -7,8 +7,6 @@ namespace tidemark {
 
 namespace {
 
-constexpr std::uint8_t kOutlives = 8; // other pages that want its slot
-
 std::uint64_t mixed(std::uint64_t value) {
     value ^= value >> 33;
     value *= 0xff51afd7ed558ccd;
@@ -23,16 +21,10 @@ SilentSamples::SilentSamples() : slots_(kSlots) {
     wanted_.reserve(kWanted);
 }
 
-SilentSamples::Slot &SilentSamples::slot_of(PageName page) {
-    return slots_[mixed(page.page << 6 | page.block) % kSlots];
-}
-
-void SilentSamples::written(PageName page) {
-    Slot &slot = slot_of(page);
-    if (!slot.used || (slot.page != page && ++slot.kept >= kOutlives))
+// The slot is the page's, or is now.
+void SilentSamples::want(Slot &slot, PageName page) {
+    if (slot.page != page || !slot.used)
         slot = {page, {}, true, false, 0};
-    if (slot.page != page)
-        return;
     slot.kept = 0;
     if (wanted_.empty())
         seen_ = 0;

@@ -53,6 +53,7 @@ void Writes::begin(Nanos now) {
     looked_ = now;
     began_ = now;
     coverage_ = passed;
+    covered_ = static_cast<std::uint32_t>(std::min(passed, kCoversMost) / kTick);
     written_ = 0;
     // On average a page was written in the middle of the time that the look covers. Two looks in a row may have
     // the same stamp if they are short.
@@ -89,11 +90,10 @@ void Writes::note(PageWrites &page) {
 }
 
 void Writes::note_gap(PageWrites &page, std::uint32_t gap) {
-    const double covered = static_cast<double>(coverage_) / static_cast<double>(kTick);
     if (page.last() == before_ || gap == 0) {
         // Found by both of two looks in a row: the gap is no longer than the look, as far as chance goes. That can
         // only shorten what is known.
-        const std::uint8_t code = SpanCode::of_ticks(std::min<double>(gap, covered));
+        const std::uint8_t code = SpanCode::of_ticks(std::min(gap, covered_));
         if (page.gaps() == 0)
             page.set_span(code);
         else if (code < page.span())
@@ -109,13 +109,14 @@ void Writes::note_gap(PageWrites &page, std::uint32_t gap) {
         page.count_gap();
         return;
     }
-    // The look blurs both ends of the gap.
-    const double blur = SpanCode::kOctave * std::log2(1 + covered / gap);
-    const bool agrees = covered * 2 < gap && std::abs(code - page.span()) <= 2 + blur;
+    // The look blurs both ends of the gap: by so many steps of its code, about.
+    const std::uint32_t blur = 2 + SpanCode::kOctave * 3 / 2 * covered_ / gap;
+    const auto apart = static_cast<std::uint32_t>(std::abs(code - page.span()));
+    const bool agrees = covered_ * 2 < gap && apart <= blur;
     page.set_agreed(agrees ? page.agreed() + 1 : page.agreed() / 2);
-    const double old = SpanCode::seconds(page.span()) / kTickSeconds;
+    const double old = SpanCode::seconds(page.span()), now = gap * kTickSeconds;
     const double share = agrees ? 0.5 : 1.0 / (std::min(page.gaps(), 3u) + 1);
-    page.set_span(SpanCode::of_ticks(old + share * (gap - old)));
+    page.set_span(SpanCode::of_seconds(old + share * (now - old)));
     page.count_gap();
 }
 

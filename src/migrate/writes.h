@@ -109,8 +109,9 @@ class Writes {
     SilentSamples samples_;
     GapCensus census_;
     const Nanos start_;
-    Nanos looked_, began_ = 0; // began_: the look that is on, or 0
-    Nanos coverage_ = 0;       // from the last look to this one
+    Nanos looked_, began_ = 0;  // began_: the look that is on, or 0
+    Nanos coverage_ = 0;        // from the last look to this one
+    std::uint32_t covered_ = 0; // the same in ticks
     Nanos learnt_ = 0;
     bool baseline_ = true, counts_ = false;
     Stamp stamp_ = 0, before_ = 0; // of this look and of the last that counted

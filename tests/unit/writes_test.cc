@@ -6,6 +6,8 @@
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <cstdio>
+#include <ctime>
 
 using namespace tidemark;
 using namespace tidemark::sim;
@@ -54,11 +56,13 @@ TEST_CASE("stamps go around their clock") {
 }
 
 TEST_CASE("a span's byte is within 3 % of it") {
-    for (double ticks = 1; ticks < 50000; ticks *= 1.37) {
+    for (std::uint32_t ticks = 1; ticks < 60000; ticks += 1 + ticks / 7) {
         const double seconds = SpanCode::seconds(SpanCode::of_ticks(ticks));
         CHECK(seconds == Approx(ticks * kTickSeconds).epsilon(0.03));
+        CHECK(SpanCode::of_seconds(ticks * kTickSeconds) == SpanCode::of_ticks(ticks));
     }
-    CHECK(SpanCode::of_ticks(1e9) == 255);
+    CHECK(SpanCode::of_ticks(UINT32_MAX) == 255);
+    CHECK(SpanCode::of_seconds(1e30) == 255);
 }
 
 TEST_CASE("the first look after a baseline teaches nothing, not even of a block that is new") {
@@ -233,4 +237,52 @@ TEST_CASE("learning takes 4 bytes a page") {
     writes.add_block(0, 1 << 20);
     CHECK(writes.bytes() - empty == 4u << 20);
     CHECK(empty < 384 << 10);
+}
+
+// Not a test: prints what a look and a plan of a large guest cost.
+TEST_CASE("cost", "[.cost]") {
+    constexpr std::uint64_t kMany = 1 << 24; // 64 GiB
+    Writes writes(0);
+    writes.add_block(0, kMany);
+    std::vector<unsigned long> log(kMany / 64), waiting(kMany / 64, ~0ul);
+    const auto took = [](const char *what, std::uint64_t pages, auto &&work) {
+        const std::clock_t from = std::clock();
+        work();
+        const double ns = static_cast<double>(std::clock() - from) * (1e9 / CLOCKS_PER_SEC);
+        std::printf("%-40s %8.1f ms %6.1f ns a page\n", what, ns * 1e-6,
+                    ns / static_cast<double>(pages));
+    };
+    Nanos now = 0;
+    for (int i = 0; i < 12; ++i) {
+        for (std::size_t word = 0; word < log.size();
+             ++word) // a quarter of memory, other pages of it each time
+            log[word] =
+                word % 4 == 0 ? 0x9e3779b97f4a7c15 * (word * 97 + static_cast<unsigned>(i) + 1) : 0;
+        now += kSecond;
+        const auto look = [&] {
+            writes.begin(now);
+            writes.dirty(0, 0, log);
+            writes.end(now);
+        };
+        if (i < 11)
+            look();
+        else
+            took("a look, 2 million pages written", kMany / 8, look);
+    }
+    took("a look, nothing written", kMany, [&] {
+        writes.begin(now + 1);
+        std::fill(log.begin(), log.end(), 0);
+        writes.dirty(0, 0, log);
+        writes.end(now + 1);
+    });
+    Precopy plan(writes, {}, now);
+    plan.synced(now, 1 << 30, kMany);
+    const Waiting all{0, waiting.data(), kMany};
+    took("a plan of all pages", kMany, [&] { plan.eligible(all); });
+    took("all pages, planned", kMany, [&] { plan.eligible(all); });
+    took("a search that finds each", kMany, [&] {
+        for (std::uint64_t page = plan.next(all, 0); page < kMany; page = plan.next(all, page + 1))
+            plan.sent({0, page}, now);
+    });
+    std::printf("%.2f bytes a page\n", static_cast<double>(writes.bytes() + plan.bytes()) / kMany);
 }
