@@ -7,8 +7,10 @@
 #include "capi/tidemark.h"
 #include "engine/backend.h"
 #include "migrate/guest_writes.h"
+#include "migrate/landing.h"
 #include "predict/learner.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -30,6 +32,9 @@ struct tidemark_backend {
     std::unique_ptr<tidemark::Learner> learner; // from attach on; goes before the backend
     std::uint64_t block_size = 0;
     bool attached = false;
+    // Where the pages of an arriving guest go; while they are placed, by any thread, it does not change.
+    std::unique_ptr<tidemark::Landing> landing;
+    std::atomic<const tidemark::Landing *> landing_now{nullptr};
 };
 
 struct tidemark_writes : tidemark::GuestWrites {

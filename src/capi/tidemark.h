@@ -386,6 +386,7 @@ uint64_t tidemark_engine_held_pages(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
 #endif
 
 #include "tidemark_migrate.h"
+#include "tidemark_place.h"
 #include "tidemark_postcopy.h"
 
 #endif

@@ -203,7 +203,7 @@ void Backend::uncharge(std::uint32_t pages) {
         parked_work_.notify_one();
     if (prefetch_waits_)
         mover_work_.notify_one();
-    if (remote_.delivering != 0)
+    if (remote_.delivering != 0 || placing_.waiters != 0)
         room_.notify_all();
 }
 

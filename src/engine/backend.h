@@ -26,6 +26,7 @@
 #include "engine/content_sketch.h"
 #include "engine/page_queue.h"
 #include "engine/page_table.h"
+#include "engine/placing.h"
 #include "engine/policy.h"
 #include "engine/prefetch_queue.h"
 #include "engine/reclaim.h"
@@ -86,6 +87,13 @@ class Backend {
     // Copies one page out without promoting it; 0, EIO or EBADMSG.
     int read_page(PageIndex page, std::span<std::byte, kPageSize> out);
     bool known_zero(PageIndex page);
+    // The bytes (nullptr: zeros) of a page of a guest that comes from another host. Waits for DRAM.
+    Placed place(PageIndex page, const std::byte *bytes, Warmth warmth,
+                 std::chrono::milliseconds patience = kPlacePatience);
+    PlaceCounters end_placing();
+    void erase(); // forgets all pages, and has the disks forget them
+    // One of temperature:: a page; empty while nothing is known.
+    std::vector<std::uint8_t> temperatures();
     // Held pages inside run: read again, or give up. Returns how many.
     std::uint64_t resolve(PageRun run, bool retry);
     bool thread_held(std::int32_t thread_id);
@@ -102,9 +110,6 @@ class Backend {
     friend class Postcopy;
     static constexpr std::uint32_t kDemands = 8;     // demand reads under way at a time,
     static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each
-    // A fault waits so long for 2 MiB of DRAM, before less will do.
-    static constexpr auto kRegionWait = std::chrono::milliseconds(20);
-    static constexpr std::chrono::seconds kStampUnit{4}; // of PageEntry::stamp
 
     // backend.cc: arming, the DRAM budget, the end of a transit
     Result<void> open_loaders();
@@ -247,7 +252,8 @@ class Backend {
 
     // writeback.cc
     bool clean_some(std::uint16_t min_age = 0);
-    std::vector<WriteItem> take_staged(std::uint16_t min_age) TIDEMARK_REQUIRES(mutex_);
+    std::vector<WriteItem> take_staged(PageQueue &queue, std::uint16_t min_age)
+        TIDEMARK_REQUIRES(mutex_);
     bool inspect(WriteBatch &batch);
     bool finish_writes(bool wait);
     void finish_write(IoRequest &request);
@@ -287,6 +293,13 @@ class Backend {
                       Clock::time_point until);
     void release_watched() TIDEMARK_REQUIRES(mutex_);
 
+    // place.cc
+    PlaceStep plan_place(PageIndex page, bool zero, Warmth warmth, Clock::time_point until)
+        TIDEMARK_REQUIRES(mutex_);
+    Placed carry_out(PageIndex page, const std::byte *bytes, PlaceStep step, Warmth warmth);
+    bool put_bytes(PageIndex page, const std::byte *bytes, bool shadow);
+    std::array<std::uint8_t, 256> temperature_by_rank() TIDEMARK_REQUIRES(mutex_);
+
     // control.cc
     void wait_still(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     void discard_part(PageRun run, PageState to);
@@ -304,13 +317,10 @@ class Backend {
     std::atomic<std::uint32_t> demands_pending_{0}; // reads the guest waits for
 
     Mutex mutex_;
-    CondVar work_;         // the evictor waits here
-    CondVar mover_work_;   // the mover waits here
-    CondVar parked_work_;  // the parked server waits here
-    CondVar ahead_work_;   // the ahead thread waits here
-    CondVar learn_work_;   // who takes accesses waits here
+    CondVar work_, mover_work_, parked_work_, ahead_work_; // the threads of those names wait here
+    CondVar learn_work_;                                   // who takes accesses waits here
     CondVar transit_done_; // callers that need a page out of transit wait here
-    CondVar room_;         // who delivers pages waits here for DRAM
+    CondVar room_;         // who delivers or places pages waits here for DRAM
     BackendConfig config_ TIDEMARK_GUARDED_BY(mutex_);
     PageTable table_ TIDEMARK_GUARDED_BY(mutex_){0};
     std::unique_ptr<EvictionPolicy> policy_ TIDEMARK_GUARDED_BY(mutex_);
@@ -323,8 +333,7 @@ class Backend {
     std::uint32_t reserve_high_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     bool staging_ TIDEMARK_GUARDED_BY(mutex_) = false;       // a thread is in stage_some()
     bool reserve_short_ TIDEMARK_GUARDED_BY(mutex_) = false; // since the evictor last filled it up
-    bool
-        regions_expected_ TIDEMARK_GUARDED_BY(mutex_) = false; // the reserve is for 2 MiB at a time
+    bool regions_expected_ TIDEMARK_GUARDED_BY(mutex_) = false; // so the reserve is for 2 MiB
     Clock::time_point last_region_ TIDEMARK_GUARDED_BY(mutex_); // that was mapped or read ahead
     std::uint32_t transit_waiters_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     PageIndex hand_ TIDEMARK_GUARDED_BY(mutex_);        // eviction sweep
@@ -334,11 +343,7 @@ class Backend {
     PageIndex cold_hand_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     PageQueue staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
-    struct Watched {
-        PageIndex page;
-        Clock::time_point until;
-        std::uint64_t turnover; // of counters_.evicted_pages
-    };
+    Placing placing_ TIDEMARK_GUARDED_BY(mutex_);
     // Prefetched to S, oldest first; may hold leavers.
     std::deque<Watched> watched_queue_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<PageRun> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
@@ -359,13 +364,10 @@ class Backend {
     std::vector<PageRun> spares_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint64_t ahead_turn_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     PrefetchQueue prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_){0};
-    bool prefetch_waits_ TIDEMARK_GUARDED_BY(mutex_) = false; // the mover, for DRAM
-    struct {
-        std::uint64_t used = 0, left = 0;
-    } probation_seen_ TIDEMARK_GUARDED_BY(mutex_);    // counters when probation_worth_ was made
-    double slowdown_ TIDEMARK_GUARDED_BY(mutex_) = 0; // reclaim_'s, for callers
-    float probation_worth_ TIDEMARK_GUARDED_BY(mutex_) =
-        0; // share of pages on probation used after all
+    bool prefetch_waits_ TIDEMARK_GUARDED_BY(mutex_) = false;  // the mover, for DRAM
+    ProbationSeen probation_seen_ TIDEMARK_GUARDED_BY(mutex_); // when probation_worth_ was made
+    double slowdown_ TIDEMARK_GUARDED_BY(mutex_) = 0;          // reclaim_'s, for callers
+    float probation_worth_ TIDEMARK_GUARDED_BY(mutex_) = 0;    // share of those used after all
     std::optional<AccessLog> log_ TIDEMARK_GUARDED_BY(mutex_);
     std::optional<Recorder> recorder_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<Event> events_ TIDEMARK_GUARDED_BY(mutex_);

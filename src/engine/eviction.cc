@@ -23,7 +23,7 @@ constexpr auto kRegionsOver = std::chrono::milliseconds(200); // since the last:
 
 bool Backend::eviction_due() const {
     return armed_ && (reserve_short_ || free_pages() < reserve_low_ || !parked_.empty() ||
-                      stale_pages_ >= kBatch);
+                      stale_pages_ >= kBatch || placing_.due());
 }
 
 void Backend::evictor_main() {
@@ -58,18 +58,22 @@ void Backend::evictor_main() {
 // One round; false once the reserve is whole.
 bool Backend::evict_some() {
     bool progress = drop_stale_shadows();
-    bool stage = false, clean = false;
+    bool stage = false, clean = false, whole = false;
     {
         MutexLock lock(mutex_);
         release_watched();
-        if (stopping_ || free_pages() >= reserve_high_) {
+        whole = free_pages() >= reserve_high_;
+        if (stopping_ || (whole && !placing_.due())) {
             reserve_short_ = false;
             return false;
         }
         const std::uint32_t all = table_.count(PageState::staged);
         const auto staged = all - std::min(all, static_cast<std::uint32_t>(watched_queue_.size()));
-        stage = staged < staged_target() + kBatch;
-        clean = staged >= staged_target() || free_pages() < reserve_low_;
+        // What only passes through makes room before what is to stay.
+        const bool passing =
+            placing_.next(true) != nullptr || (placing_.active && !writes_.empty());
+        stage = !whole && !passing && staged < staged_target() + kBatch;
+        clean = passing || staged >= staged_target() || free_pages() < reserve_low_;
     }
     if (stage)
         progress = stage_some(kBatch) || progress;
@@ -77,7 +81,7 @@ bool Backend::evict_some() {
         progress = clean_some() || progress;
     if (!progress)
         progress = finish_writes(true);
-    if (progress)
+    if (progress || whole)
         return true;
     // Nothing can leave: every tier is full or fails, or all is pinned.
     MutexLock lock(mutex_);

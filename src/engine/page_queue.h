@@ -12,14 +12,17 @@ namespace tidemark {
 class PageQueue {
   public:
     bool empty() const { return runs_.empty(); }
+    std::uint64_t size() const { return pages_; }
     PageIndex front() const { return runs_.front().first; }
     void pop_front() {
         PageRun &run = runs_.front();
         run = {run.first.next(), run.count - 1};
+        --pages_;
         if (run.count == 0)
             runs_.pop_front();
     }
     void push_back(PageIndex page) {
+        ++pages_;
         if (!runs_.empty() && runs_.back().end() == page)
             ++runs_.back().count;
         else
@@ -29,6 +32,7 @@ class PageQueue {
 
   private:
     std::deque<PageRun> runs_;
+    std::uint64_t pages_ = 0;
 };
 
 } // namespace tidemark

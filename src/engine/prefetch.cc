@@ -18,8 +18,19 @@ namespace {
 constexpr float kReadCost = 0.1F;           // of a demand read; measured 4 to 15 us against 60
 constexpr std::uint32_t kWhileBusy = 64;    // pages at a time while demand reads are under way
 constexpr std::uint32_t kWatchedShare = 16; // of DRAM may wait in S for a use that was foretold
+constexpr std::uint64_t kJudgedLeast = 16;  // pages taken for used before any is judged
 constexpr std::uint64_t kProbationLeast =
     512; // pages that make a new figure of what probation was worth
+
+// What was warm on the host that a guest comes from (a record that is not sure of itself) need not be so here: the
+// share of what came in for that, and could be judged, that was used.
+float borne_out(const PrefetchTerms &terms, const PrefetchCounters &seen) {
+    if (terms.origin != Origin::record || terms.confidence >= 1)
+        return 1;
+    const std::size_t record = index_of(Origin::record);
+    const auto used = static_cast<float>(seen.used[record] + kJudgedLeast);
+    return used / (used + static_cast<float>(seen.wasted[record]));
+}
 } // namespace
 
 // True if there may be more to do at once.
@@ -75,7 +86,8 @@ bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
         probation_worth_ += (now - probation_worth_) / 4;
         probation_seen_ = {all_used, counters_.evicted_pages};
     }
-    return order.terms.confidence > kReadCost + (full ? probation_worth_ : 0);
+    return order.terms.confidence * borne_out(order.terms, prefetch) >
+           kReadCost + (full ? probation_worth_ : 0);
 }
 
 // Stored pages from the front of the order, until the loader is full. False: DRAM is.

@@ -99,7 +99,8 @@ void PrefetchQueue::forget(const Order &order) {
 bool is_watched(PageIndex page, const PrefetchTerms &terms) {
     if (terms.confidence < PrefetchQueue::kMapped)
         return true;
-    const bool predicted = terms.origin != Origin::record && terms.origin != Origin::request;
+    const bool predicted =
+        terms.origin == Origin::record ? terms.confidence < 1 : terms.origin != Origin::request;
     return predicted && page.value / 16 * 0x9e3779b1u >> 28 == 0;
 }
 

@@ -16,6 +16,10 @@ namespace tidemark {
 
 using Clock = std::chrono::steady_clock;
 
+// A fault waits so long for 2 MiB of DRAM, before less will do.
+inline constexpr auto kRegionWait = std::chrono::milliseconds(20);
+inline constexpr std::chrono::seconds kStampUnit{4}; // of PageEntry::stamp
+
 struct Fault {
     PageIndex page;
     std::int32_t thread_id = 0;
@@ -55,6 +59,16 @@ struct Held { // a page that can't be read back, and who waits for it
     PageIndex page;
     int error;
     std::vector<std::int32_t> threads;
+};
+
+struct Watched { // a page prefetched to S, where it waits to be used
+    PageIndex page;
+    Clock::time_point until;
+    std::uint64_t turnover; // of the pages that have left DRAM
+};
+
+struct ProbationSeen { // counters
+    std::uint64_t used = 0, left = 0;
 };
 
 struct WriteItem {

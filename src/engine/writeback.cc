@@ -25,17 +25,17 @@ constexpr std::size_t kBatchesInFlight = 4;
 constexpr auto kProbeInterval = std::chrono::seconds(1);
 } // namespace
 
-std::vector<WriteItem> Backend::take_staged(std::uint16_t min_age) {
+std::vector<WriteItem> Backend::take_staged(PageQueue &queue, std::uint16_t min_age) {
     std::vector<WriteItem> items;
     const std::uint16_t now = coarse_now();
-    while (items.size() < kRegionPages && !staged_queue_.empty()) {
-        const PageIndex page = staged_queue_.front();
+    while (items.size() < kRegionPages && !queue.empty()) {
+        const PageIndex page = queue.front();
         // A page that was refaulted and staged again is in the queue twice; once is enough.
         const PageEntry &entry = table_[page];
         const bool staged = entry.state == PageState::staged;
         if (staged && min_age != 0 && age_of(entry, now) < min_age)
             break;
-        staged_queue_.pop_front();
+        queue.pop_front();
         if (!staged)
             continue;
         table_.set_state(page, PageState::writing);
@@ -54,20 +54,29 @@ std::vector<WriteItem> Backend::take_staged(std::uint16_t min_age) {
 bool Backend::clean_some(std::uint16_t min_age) {
     bool progress = finish_writes(writes_.size() >= kBatchesInFlight);
     auto batch = std::make_unique<WriteBatch>();
+    bool dense = false;
     {
         MutexLock lock(mutex_);
-        batch->items = take_staged(min_age);
+        PageQueue *const placed =
+            min_age != 0 ? nullptr : placing_.next(free_pages() < reserve_high_);
+        dense = placed == &placing_.dense;
+        batch->items = take_staged(placed != nullptr ? *placed : staged_queue_, min_age);
     }
     if (batch->items.empty())
         return progress;
     progress = inspect(*batch) || progress;
     if (batch->items.empty())
         return progress;
-    for (const std::size_t tier : tier_order_)
-        if (tier_usable(tier)) {
-            start_writes(*batch, tier);
-            break;
-        }
+    const std::size_t qlc = tier_of_class(TierClass::qlc);
+    if (dense && qlc < tiers_.size() && tier_usable(qlc)) {
+        start_writes(*batch, qlc);
+    } else {
+        for (const std::size_t tier : tier_order_)
+            if (tier_usable(tier)) {
+                start_writes(*batch, tier);
+                break;
+            }
+    }
     writes_.push_back(std::move(batch));
     return finish_writes(false) || progress;
 }

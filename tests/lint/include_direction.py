@@ -27,7 +27,8 @@ def problem_of(path, include, order):
         if target in order:
             return "src/qemu may include tidemark.h and nothing else of ours"
         return None
-    if include in ("tidemark.h", "capi/tidemark.h", "tidemark_migrate.h", "tidemark_postcopy.h"):
+    if include in ("tidemark.h", "capi/tidemark.h", "tidemark_migrate.h", "tidemark_place.h",
+                   "tidemark_postcopy.h"):
         return None if layer in ("capi", "daemon", "cli") else "only capi/ includes tidemark.h"
     if target not in order:
         return "is not 'layer/file.h' with a layer that src/README.md lists"

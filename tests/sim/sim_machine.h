@@ -93,6 +93,19 @@ class Machine {
         versions_[page.value] = 0;
         backend->discard({page, 1});
     }
+    // The page as a migration brings it: new bytes, or zeros.
+    Placed place(PageIndex page, Warmth warmth, bool zero = false) {
+        std::array<std::byte, kPageSize> bytes;
+        const std::uint64_t version = zero ? 0 : versions_[page.value] + 1;
+        fill(page, version, bytes);
+        const Placed placed = backend->place(page, zero ? nullptr : bytes.data(), warmth);
+        if (placed == Placed::write_it)
+            memory->touch(page, true, [&](std::span<std::byte, kPageSize> there) {
+                std::copy(bytes.begin(), bytes.end(), there.begin());
+            });
+        versions_[page.value] = version;
+        return placed;
+    }
     void forget(PageIndex page) { versions_[page.value] = 0; }
     // As if another host's guest had written the page: its bytes come by deliver().
     void set_version(PageIndex page, std::uint64_t version) { versions_[page.value] = version; }
