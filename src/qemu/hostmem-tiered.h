@@ -52,6 +52,8 @@ void tiered_backend_unlist(TieredBackend *tb);
 /* The live backend called @id, or NULL and an error. */
 TieredBackend *tiered_backend_get(const char *id, Error **errp);
 TieredBackend *tiered_backend_get_by_block(RAMBlock *rb);
+/* The live backend whose block [@host, @host + @size) lies in, and where in it. */
+TieredBackend *tiered_backend_get_by_address(const void *host, size_t size, uint64_t *offset);
 /* The live backend after @prev (which is given back), the first one for NULL, NULL at the end. */
 TieredBackend *tiered_backend_get_next(TieredBackend *prev);
 void tiered_backend_put(TieredBackend *tb);
@@ -80,6 +82,10 @@ void tiered_migration_cleanup(TieredBackend *tb);
 void tiered_postcopy_init(void);
 /* Pages are at a migration's source, and the connection to it is broken. */
 bool tiered_postcopy_stalled(void);
+
+/* tiered-migrate-dest.c: nothing more comes in; and, if the guest did not arrive, nothing is kept. */
+void tiered_incoming_end(bool arrived);
+void tiered_incoming_void(void);
 
 /* hostmem-tiered-props.c */
 void tiered_class_add_properties(ObjectClass *oc);

@@ -150,6 +150,24 @@ TieredBackend *tiered_backend_get_by_block(RAMBlock *rb)
     return NULL;
 }
 
+TieredBackend *tiered_backend_get_by_address(const void *host, size_t size, uint64_t *offset)
+{
+    TieredBackend *tb;
+
+    if (!qatomic_read(&backends.lh_first)) { /* asked for each page, also where nothing is tiered */
+        return NULL;
+    }
+    QEMU_LOCK_GUARD(&list_lock);
+    QLIST_FOREACH(tb, &backends, next) {
+        *offset = (uintptr_t)host - (uintptr_t)tb->host;
+        if (*offset < MEMORY_BACKEND(tb)->size && size <= MEMORY_BACKEND(tb)->size - *offset) {
+            tb->users++;
+            return tb;
+        }
+    }
+    return NULL;
+}
+
 TieredBackend *tiered_backend_get_next(TieredBackend *prev)
 {
     TieredBackend *tb;

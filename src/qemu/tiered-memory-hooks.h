@@ -11,6 +11,8 @@
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
 
+struct QIOChannel;
+
 #ifdef CONFIG_TIDEMARK
 
 /*
@@ -57,6 +59,20 @@ bool tiered_memory_check_mode(MigMode mode, Error **errp);
 bool tiered_memory_postcopy_begin(RAMBlock *rb, int *ret);
 bool tiered_memory_postcopy_place(RAMBlock *rb, void *host, const void *from, int *ret);
 bool tiered_memory_postcopy_end(RAMBlock *rb);
+
+/*
+ * migration/ram.c, migration/multifd*.c: pages that arrive. False: not tiered memory (or, of
+ * zeros, not to be placed), go on as usual. Else the page or pages are in guest memory, which for
+ * pages of @f or @ioc includes that they have been read from there; *@ret is what
+ * qio_channel_readv_all() returns. Marking them as received is the caller's.
+ */
+bool tiered_memory_load_page(QEMUFile *f, void *host, size_t size);
+bool tiered_memory_load_zero(void *host, size_t size);
+bool tiered_memory_recv_pages(struct QIOChannel *ioc, const struct iovec *iov, size_t pages,
+                              int *ret, Error **errp);
+/* Where to unpack a page of @host to: there, or to other @bytes, that have to be told of then. */
+uint8_t *tiered_memory_unpack_to(uint8_t *host, size_t size);
+bool tiered_memory_unpacked(uint8_t *host, const uint8_t *bytes, Error **errp);
 
 /*
  * qom/object_interfaces.c, user_creatable_add_qapi(): if the host wants this VM's memory tiered,
@@ -128,6 +144,32 @@ static inline bool tiered_memory_postcopy_place(RAMBlock *rb, void *host, const 
 static inline bool tiered_memory_postcopy_end(RAMBlock *rb)
 {
     return false;
+}
+
+static inline bool tiered_memory_load_page(QEMUFile *f, void *host, size_t size)
+{
+    return false;
+}
+
+static inline bool tiered_memory_load_zero(void *host, size_t size)
+{
+    return false;
+}
+
+static inline bool tiered_memory_recv_pages(struct QIOChannel *ioc, const struct iovec *iov,
+                                            size_t pages, int *ret, Error **errp)
+{
+    return false;
+}
+
+static inline uint8_t *tiered_memory_unpack_to(uint8_t *host, size_t size)
+{
+    return host;
+}
+
+static inline bool tiered_memory_unpacked(uint8_t *host, const uint8_t *bytes, Error **errp)
+{
+    return true;
 }
 
 static inline bool tiered_memory_bind(const char **type, const char *id, QDict *props,

@@ -46,12 +46,13 @@ def set_capabilities(vms, names):
         vm.qmp.command("migrate-set-capabilities", capabilities=wanted)
 
 
-def prepare(source, target, link, capabilities=(), parameters=None, both=None):
-    """All but the command itself. parameters are the source's, `both` those of the two, such as multifd-channels."""
+def prepare(source, target, link, capabilities=(), parameters=None, both=None, stay=False):
+    """All but the command itself. parameters are the source's, `both` those of the two, such as multifd-channels.
+    stay: the destination does not end when the guest does not arrive."""
     set_capabilities((source, target), capabilities)
     if both:
         target.qmp.command("migrate-set-parameters", arguments=both)
-    target.qmp.command("migrate-incoming", uri=link.target)
+    target.qmp.command("migrate-incoming", uri=link.target, **({"exit-on-error": False} if stay else {}))
     source.qmp.command("migrate-set-parameters", arguments={**(both or {}), **(parameters or {})} or
                        {"downtime-limit": 300})
 
