@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import pathlib
+import re
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "qemu"))
 
@@ -16,6 +18,7 @@ from qmp import QmpError  # noqa: E402
 SIDES = ["stock", "off", "observe", "on"]
 SETTINGS = {"observe": {"learn": True, "predictor": "observe"}, "on": {"learn": True, "predictor": "on"}}
 BEATS_PER_SECOND = 4
+BEAT = re.compile(r"(?m)^BEAT \d+ (\d+) (\d+) \d+$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +84,22 @@ def configure(vm, side, **more):
         raise LevelError(f"{side}: {refusal}") from None
 
 
+def last_beat(vm):
+    """(rounds of the hot pages, pages swept) so far."""
+    return tuple(int(one) for one in BEAT.findall(vm.debug_text())[-1])
+
+
 def warm_up(vm, load):
-    """Until the guest has gone about its work for as long as is wanted."""
+    """Until the guest has gone about its work for as long as is wanted. How much of its work it did, which is less
+    than 1 on a machine that has no CPU for it; None if it has none to do."""
     vm.wait_debug(r"(?m)^READY$", 120)
-    vm.wait_debug(r"(?m)^BEAT \d+ \d+ \d+ \d+$", 120, max(1, load.warm_seconds * BEATS_PER_SECOND))
+    vm.wait_debug(BEAT.pattern, 120)
+    began, before = time.monotonic(), last_beat(vm)
+    vm.wait_debug(BEAT.pattern, 120, max(2, load.warm_seconds * BEATS_PER_SECOND))
+    seconds, after = time.monotonic() - began, last_beat(vm)
+    words = dict(word.split("=") for word in load.job.split())
+    turns = seconds * 1000 / int(words.get("hot-ms", 10))
+    return round((after[0] - before[0]) / turns, 3) if "hot" in words else None
 
 
 def measurement(workload, seconds, extra, verified=True, link_bytes=0, cpu=0.0):

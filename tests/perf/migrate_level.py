@@ -35,7 +35,8 @@ LOOK_EVERY = 0.05
 
 
 def prepare_guests():
-    subprocess.run([SOURCE / "tests/guest/baremetal/build.sh", GUESTS], check=True, stdout=subprocess.DEVNULL)
+    for build in ("baremetal/build.sh", "linux/build"):
+        subprocess.run([SOURCE / "tests/guest" / build, GUESTS], check=True, stdout=subprocess.DEVNULL)
 
 
 def facts(_options):
@@ -135,7 +136,7 @@ def one_run(side, load, folder, options):
         configure(source, side)
         configure(target, side)
         options.progress(f"{load.name}: warming up")
-        warm_up(source, load)
+        pace = warm_up(source, load)
         tiered = load.dram_mib and side != "stock"
         before = query(source) if tiered else None
         asked = forecast(source, **{"bandwidth": RATE, "downtime-limit": load.downtime_ms}) \
@@ -148,7 +149,7 @@ def one_run(side, load, folder, options):
         ended = course.follow()
         cpu = cpu_seconds(source.pid) - cpu
         extra = {"forecast_before": asked, "forecasts": course.forecasts, "stock_forecasts": course.stock_forecasts(),
-                 "verdict": verdict_seen(source, course), "downtime_limit": load.downtime_ms, "ended": ended}
+                 "verdict": verdict_seen(source, course), "downtime_limit": load.downtime_ms, "ended": ended, "pace": pace}
         if ended:
             outcome = outcome_of(source, target, link)
             options.progress(f"{load.name}: comparing")

@@ -7,7 +7,7 @@ from summary import spread
 
 SIDES = ("stock", "off", "observe", "on")
 HEAD = ["workload", "side", "runs", "ended", "MB", "resent pages", "of RAM", "seconds", "downtime ms", "syncs",
-        "source CPU s"]
+        "source CPU s", "pace"]
 
 
 def p90(values):
@@ -44,7 +44,8 @@ def costs(measurements):
                      both([one["seconds"] for one in mine], 2),
                      both([one["downtime_ms"] for one in facts], 0),
                      both([one["syncs"] for one in facts], 0),
-                     both([one["cpu_seconds"] for one in mine], 1)])
+                     both([one["cpu_seconds"] for one in mine], 1),
+                     words(min((one["pace"] for one in facts if one.get("pace")), default=None), 2)])
     return rows
 
 
