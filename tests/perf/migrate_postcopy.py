@@ -6,7 +6,7 @@ from migrate_guests import Load, configure, machine, measurement, warm_up
 
 # pylint: disable=wrong-import-order # migrate_guests says where they are
 from guest import wait_for
-from migration import RATE, different_pages, linked, prepare, start, status, wait_status
+from migration import RATE, different_pages, event_time, linked, prepare, start, status, wait_status
 
 NAME = "postcopy"
 SIDES = ["stock", "off", "on"]
@@ -47,10 +47,11 @@ def one_run(side, _load, folder, options):
         target.wait_debug(r"(?m)^BEAT \d+", 60, 8)
         target.qmp.command("stop")
         different = unexpected(source, target)
+        downtime_ms = (event_time(target, "RESUME") - event_time(source, "STOP")) * 1000
     ram = info["ram"]
     extra = {"ended": True, "downtime_limit": 300, "bytes": link.forward, "ram_bytes": ram["total"],
              "resent_pages": ram["normal"] + ram["duplicate"] - ram["total"] // 4096,
-             "syncs": ram["dirty-sync-count"], "downtime_ms": info.get("downtime"),
+             "syncs": ram["dirty-sync-count"], "downtime_ms": downtime_ms,
              "remote_faults": ram.get("postcopy-requests"), "blocked_ms": blocked_ms(there),
              "different_pages": len(different)}
     return measurement(NAME, info["total-time"] / 1000, extra, not different, link.forward)

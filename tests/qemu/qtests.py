@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs QEMU's own migration tests with the QEMU built here: scripts/qemu qtest starts this.
 
-  qtests.py --program FILE --qemu FILE --out FOLDER [--mode off|on] [--full] [-p PATH]
+  qtests.py --program FILE --qemu FILE --out FOLDER [--mode off|on] [--full] [--timeout SECONDS] [-p PATH]
 
 With --mode on each QEMU learns its guest's writes and migrates by them: a second monitor connects to us and is told
 so, before the test's own commands. Results go to FOLDER/qtest-MODE.json, all that was said to FOLDER/qtest-MODE.log.
@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -90,14 +91,20 @@ def run(options):
         for name in options.p:
             words += ["-p", name]
         with open(log, "w", encoding="utf-8") as out:
-            done = subprocess.run(words, stdout=out, stderr=subprocess.STDOUT, check=False, cwd=place,
-                                  stdin=subprocess.DEVNULL,
-                                  env={**os.environ, "QTEST_QEMU_BINARY": str(wrapper), "TMPDIR": place,
-                                       "G_TEST_DBUS_DAEMON": "/nonexistent"})
+            with subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, cwd=place, stdin=subprocess.DEVNULL,
+                                  start_new_session=True,
+                                  env={**os.environ, "QTEST_QEMU_BINARY": str(wrapper), "TMPDIR": place}) as program:
+                try:
+                    how = f"it ended with {program.wait(options.timeout)}"
+                except subprocess.TimeoutExpired:
+                    os.killpg(program.pid, signal.SIGKILL)  # its QEMUs too
+                    program.wait()
+                    how = f"not done after {options.timeout} s, and ended"
     found = results(log.read_text(errors="replace"))
-    if done.returncode and not found["failed"]:
+    if program.returncode and not found["failed"]:
         found["failed"] += 1
-        found["failures"].append({"name": "migration-test", "reason": f"it ended with {done.returncode}"})
+        last = re.findall(r"^# Running (\S+)", log.read_text(errors="replace"), re.M)
+        found["failures"].append({"name": last[-1] if last else "migration-test", "reason": how})
     if options.mode == "on" and (teller.refused or not teller.told):
         found["failed"] += 1
         found["failures"].append({"name": "learning on", "reason": f"{teller.told} QEMUs did what they were told, "
@@ -113,6 +120,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--mode", choices=("off", "on"), default="off")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--timeout", type=int, default=1200, metavar="SECONDS")
     parser.add_argument("-p", action="append", default=[], metavar="PATH")
     options = parser.parse_args()
     started = time.monotonic()
