@@ -2,6 +2,7 @@
 #include "daemon/affinity_group.h"
 
 #include "daemon/json_body.h"
+#include "domain/json_fields.h"
 #include "domain/policy.h"
 
 #include <cctype>
@@ -84,13 +85,6 @@ class PolicyReader {
     const std::string &where_;
 };
 
-template <typename T>
-void tell(nlohmann::json &json, const char *name, const std::optional<T> &value) {
-    if (value) {
-        json[name] = *value;
-    }
-}
-
 } // namespace
 
 const char *to_string(GroupOrigin origin) {
@@ -117,15 +111,15 @@ std::optional<GroupOrigin> group_origin_of(std::string_view text) {
 
 nlohmann::json policy_to_json(const PolicySettings &policy) {
     nlohmann::json json = nlohmann::json::object();
-    tell(json, "reuseEnabled", policy.reuse);
-    tell(json, "prefetchEnabled", policy.prefetch);
-    tell(json, "prefetchWindow", policy.window);
+    domain::put(json, "reuseEnabled", policy.reuse);
+    domain::put(json, "prefetchEnabled", policy.prefetch);
+    domain::put(json, "prefetchWindow", policy.window);
     if (policy.eviction) {
         json["evictionPolicy"] = cased(domain::eviction_text(*policy.eviction), true);
     }
-    tell(json, "coldAge", policy.cold);
-    tell(json, "reclaimSlowdown", policy.slowdown);
-    tell(json, "learn", policy.learn);
+    domain::put(json, "coldAge", policy.cold);
+    domain::put(json, "reclaimSlowdown", policy.slowdown);
+    domain::put(json, "learn", policy.learn);
     return json;
 }
 

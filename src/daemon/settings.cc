@@ -3,6 +3,7 @@
 
 #include "daemon/groups.h"
 #include "daemon/json_body.h"
+#include "domain/json_fields.h"
 #include "domain/resolve.h"
 
 #include <cerrno>
@@ -30,15 +31,9 @@ Result<void> read_number(const nlohmann::json &json, const char *name, std::uint
 
 nlohmann::json settings_to_json(const GuestSettings &settings) {
     nlohmann::json json = {{"policy", policy_to_json(settings.policy)}};
-    if (settings.dram_limit) {
-        json["dramLimit"] = *settings.dram_limit;
-    }
-    if (settings.dram_floor) {
-        json["dramFloor"] = *settings.dram_floor;
-    }
-    if (settings.priority) {
-        json["priority"] = *settings.priority;
-    }
+    domain::put(json, "dramLimit", settings.dram_limit);
+    domain::put(json, "dramFloor", settings.dram_floor);
+    domain::put(json, "priority", settings.priority);
     return json;
 }
 

@@ -14,16 +14,6 @@ namespace {
 
 constexpr std::size_t kObstaclesMost = 1000;
 
-template <typename T> void put(json &into, const char *key, const std::optional<T> &value) {
-    if (value)
-        into[key] = *value;
-}
-
-void put(json &into, const char *key, const std::string &value) {
-    if (!value.empty())
-        into[key] = value;
-}
-
 json policy_json(const Policy &policy) {
     json out = json::object();
     if (policy.eviction)

@@ -50,6 +50,18 @@ class JsonFields {
 std::optional<nlohmann::json> parse_json_object(std::string_view text, std::size_t most,
                                                 Problems &problems);
 
+// Writes a member that somebody said something about; what is empty is left out.
+template <typename T>
+void put(nlohmann::json &into, const char *key, const std::optional<T> &value) {
+    if (value)
+        into[key] = *value;
+}
+
+inline void put(nlohmann::json &into, const char *key, const std::string &value) {
+    if (!value.empty())
+        into[key] = value;
+}
+
 // Text in which invalid UTF-8 is replaced instead of refused.
 std::string json_text(const nlohmann::json &document);
 

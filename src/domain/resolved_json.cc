@@ -13,16 +13,6 @@ namespace {
 
 constexpr std::uint64_t kVersion = 1;
 
-template <typename T> void put(json &into, const char *key, const std::optional<T> &value) {
-    if (value)
-        into[key] = *value;
-}
-
-void put(json &into, const char *key, const std::string &value) {
-    if (!value.empty())
-        into[key] = value;
-}
-
 void put_policy(json &into, const Policy &policy) {
     if (policy.eviction)
         into["eviction-policy"] = eviction_text(*policy.eviction);
