@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/api.h"
 
+#include "cli/text.h"
 #include "client/client.h"
 #include "domain/group_id.h"
 #include "domain/host_config.h"
@@ -111,6 +112,16 @@ Exit complain(const Failure &failure) {
 void print_json(const Json &json) {
     // What is not UTF-8 in a name is replaced, not a reason to fail.
     std::puts(json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
+Exit report(const Session &session, const Outcome<Json> &reply, const std::string &done) {
+    if (!reply)
+        return complain(reply.error());
+    if (session.json)
+        print_json(*reply);
+    else
+        std::puts(clipped(done, 400).c_str());
+    return Exit::ok;
 }
 
 const Json &member(const Json &object, const char *key) {

@@ -52,6 +52,8 @@ class Api {
 // "tidemark: sentence" on stderr.
 Exit complain(const Failure &failure);
 void print_json(const Json &json);
+// The end of a command that changes something: the answer with --json, else `done`, or why not.
+Exit report(const Session &session, const Outcome<Json> &reply, const std::string &done);
 
 // Members that may be absent or of another type: the value, else the default. A daemon of another
 // version must not end a command with an exception.

@@ -34,16 +34,6 @@ Json names_of_guests(Api &api) {
     return names;
 }
 
-Exit report(const Session &session, const Outcome<Json> &reply, const std::string &done) {
-    if (!reply)
-        return complain(reply.error());
-    if (session.json)
-        print_json(*reply);
-    else
-        std::printf("%s\n", clipped(done, 400).c_str());
-    return Exit::ok;
-}
-
 } // namespace
 
 Exit run_groups_list(const Session &session) {

@@ -11,16 +11,6 @@
 namespace tidemark::cli {
 namespace {
 
-Exit report(const Session &session, const Outcome<Json> &reply, const std::string &done) {
-    if (!reply)
-        return complain(reply.error());
-    if (session.json)
-        print_json(*reply);
-    else
-        std::puts(clipped(done, 400).c_str());
-    return Exit::ok;
-}
-
 std::string pages_text(const Json &reply) {
     const double pages = number_of(reply, "pages");
     return count_text(pages) + " pages (" + bytes_text(pages * 4096) + ")";
