@@ -34,6 +34,35 @@ Json names_of_guests(Api &api) {
     return names;
 }
 
+// A group as it is now, for a change that is refused if somebody else changes it meanwhile.
+struct GroupNow {
+    std::string target, etag;
+    Json json;
+};
+
+Outcome<GroupNow> group_now(Api &api, const std::string &name) {
+    return api.group_uuid(name).and_then([&](const std::string &uuid) -> Outcome<GroupNow> {
+        GroupNow now{kGroups + "/" + uuid, {}, {}};
+        auto json = api.get(now.target, &now.etag);
+        if (!json)
+            return tl::unexpected<Failure>(json.error());
+        now.json = std::move(*json);
+        return now;
+    });
+}
+
+// The UUIDs of a group and a guest that were typed.
+struct Seat {
+    std::string group, guest;
+};
+
+Outcome<Seat> in_group(Api &api, const std::string &group, const std::string &guest) {
+    return api.group_uuid(group).and_then([&](const std::string &group_id) {
+        return api.guest_uuid(guest).map(
+            [&](const std::string &guest_id) { return Seat{group_id, guest_id}; });
+    });
+}
+
 } // namespace
 
 Exit run_groups_list(const Session &session) {
@@ -97,61 +126,44 @@ Exit run_groups_set(const Session &session, const std::string &name, const std::
     if (policy.empty() && new_name.empty())
         return complain({Exit::usage, "nothing to set: give --name, --priority or a policy", 0});
     Api api(session);
-    const auto uuid = api.group_uuid(name);
-    if (!uuid)
-        return complain(uuid.error());
-    std::string etag;
-    const auto group = api.get(kGroups + "/" + *uuid, &etag);
-    if (!group)
-        return complain(group.error());
-    Json body{{"name", new_name.empty() ? text_of(*group, "name") : new_name},
-              {"policy", member(*group, "policy")}};
+    const auto now = group_now(api, name);
+    if (!now)
+        return complain(now.error());
+    const Json &group = now->json;
+    Json body{{"name", new_name.empty() ? text_of(group, "name") : new_name},
+              {"policy", member(group, "policy")}};
     put_policy(policy, body["policy"]);
     if (policy.priority)
         body["priority"] = *policy.priority;
-    else if (member(*group, "priority").is_number())
-        body["priority"] = member(*group, "priority");
-    const auto changed = api.send("PUT", kGroups + "/" + *uuid, body, etag);
+    else if (member(group, "priority").is_number())
+        body["priority"] = member(group, "priority");
+    const auto changed = api.send("PUT", now->target, body, now->etag);
     return report(session, changed, "group " + name + " is changed");
 }
 
 Exit run_groups_delete(const Session &session, const std::string &name) {
     Api api(session);
-    const auto uuid = api.group_uuid(name);
-    if (!uuid)
-        return complain(uuid.error());
-    std::string etag;
-    const auto group = api.get(kGroups + "/" + *uuid, &etag);
-    if (!group)
-        return complain(group.error());
-    return report(session, api.send("DELETE", kGroups + "/" + *uuid, Json(), etag),
+    const auto now = group_now(api, name);
+    if (!now)
+        return complain(now.error());
+    return report(session, api.send("DELETE", now->target, Json(), now->etag),
                   "group " + name + " is dissolved; its guests run on with defaults");
 }
 
 Exit run_groups_add(const Session &session, const std::string &group, const std::string &guest) {
     Api api(session);
-    const auto group_id = api.group_uuid(group);
-    if (!group_id)
-        return complain(group_id.error());
-    const auto guest_id = api.guest_uuid(guest);
-    if (!guest_id)
-        return complain(guest_id.error());
-    return report(session,
-                  api.send("POST", kGroups + "/" + *group_id + "/members", {{"vm", *guest_id}}),
-                  guest + " is in group " + group);
+    const auto added = in_group(api, group, guest).and_then([&](const Seat &seat) {
+        return api.send("POST", kGroups + "/" + seat.group + "/members", {{"vm", seat.guest}});
+    });
+    return report(session, added, guest + " is in group " + group);
 }
 
 Exit run_groups_remove(const Session &session, const std::string &group, const std::string &guest) {
     Api api(session);
-    const auto group_id = api.group_uuid(group);
-    if (!group_id)
-        return complain(group_id.error());
-    const auto guest_id = api.guest_uuid(guest);
-    if (!guest_id)
-        return complain(guest_id.error());
-    return report(session,
-                  api.send("DELETE", kGroups + "/" + *group_id + "/members/" + *guest_id, Json()),
-                  guest + " is out of group " + group);
+    const auto removed = in_group(api, group, guest).and_then([&](const Seat &seat) {
+        return api.send("DELETE", kGroups + "/" + seat.group + "/members/" + seat.guest, Json());
+    });
+    return report(session, removed, guest + " is out of group " + group);
 }
 
 } // namespace tidemark::cli
