@@ -9,38 +9,21 @@ that need it are skipped with the reason. TIDEMARK_PROGRAMS is the build directo
 and the daemon (default build/engine). Logs go to build/test-logs/libvirt.<test>/, the result to
 build/test-logs/libvirt-summary.json.
 """
-import argparse
-import importlib
-import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "qemu"))
 import guest  # noqa: E402
 import host  # noqa: E402
+import suite  # noqa: E402
 
 INSIDE = "TIDEMARK_LIBVIRT_TEST"
-
-
-def discover(words):
-    tests = []
-    for path in sorted(HERE.glob("test_*.py")):
-        module = importlib.import_module(path.stem)
-        functions = [value for name, value in vars(module).items()
-                     if name.startswith("test_") and callable(value)
-                     and value.__module__ == path.stem]
-        for function in sorted(functions, key=lambda one: one.__code__.co_firstlineno):
-            name = f"{path.stem[5:]}.{function.__name__[5:]}"
-            if not words or any(word in name for word in words):
-                tests.append((name, function))
-    return tests
+SUMMARY = "libvirt-summary.json"
 
 
 def what_lacks():
@@ -57,28 +40,16 @@ def what_lacks():
     return f"no namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
-def run_one(name, function, summary):
-    started = time.monotonic()
+def run_one(name, function, results):
     folder = host.test_folder(name)
-    print(f"{name} ... ", end="", flush=True)
-    try:
+
+    def test():
         with host.Host(folder) as place:
             function(place)
-    except guest.Skip as reason:
-        summary["skipped"].append({"name": name, "reason": str(reason)})
-        print(f"SKIPPED: {reason}")
-        return
-    except Exception as failure:  # pylint: disable=broad-except # a test may fail in any way
-        (folder / "failure.txt").write_text(traceback.format_exc())
-        summary["failed"] += 1
-        summary["failures"].append({"name": name, "reason": str(failure)})
-        print(f"FAILED after {time.monotonic() - started:.1f} s: {failure}\n    logs: {folder}")
-        return
-    summary["passed"] += 1
-    print(f"ok, {time.monotonic() - started:.1f} s", flush=True)
+    results.run(name, folder, test)
 
 
-def run_inside(tests, summary):
+def run_inside(tests):
     """First process of the namespaces: what the servers leave behind has to be reaped."""
     child = os.fork()
     if child:
@@ -89,44 +60,25 @@ def run_inside(tests, summary):
     # Not below the build directory: what is on an overlay can't be an overlay's upper layer.
     with tempfile.TemporaryDirectory(dir=guest.BUILD, prefix="libvirt-host-") as scratch:
         host.private_directories(pathlib.Path(scratch))
+        results = suite.Results()
         for name, function in tests:
-            run_one(name, function, summary)
+            run_one(name, function, results)
         for name in ("var", "etc"):
             subprocess.run(["umount", "--lazy", f"/{name}"], check=False)
-    write_summary(summary)
-    os._exit(1 if summary["failed"] else 0)
-
-
-def write_summary(summary):
-    guest.LOGS.mkdir(parents=True, exist_ok=True)
-    (guest.LOGS / "libvirt-summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"{summary['passed']} passed, {summary['failed']} failed, "
-          f"{len(summary['skipped'])} skipped", flush=True)
+    os._exit(results.write(SUMMARY))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-k", action="append", default=[], metavar="WORD")
-    parser.add_argument("--list", action="store_true")
-    options = parser.parse_args()
-    tests = discover(options.k)
-    if options.list:
-        print("\n".join(name for name, _ in tests))
-        return 0
-    if not tests:
-        sys.exit(f"no test is called {options.k}")
-    summary = {"passed": 0, "failed": 0, "skipped": [], "failures": []}
+    tests = suite.chosen(HERE, __doc__)
     if INSIDE in os.environ:
-        return run_inside(tests, summary)
+        return run_inside(tests)
     lacking = what_lacks()
     if lacking:
-        summary["skipped"] = [{"name": name, "reason": lacking} for name, _ in tests]
-        write_summary(summary)
-        return 0
-    if not guest.qemu_binary().exists():
-        sys.exit(f"{guest.qemu_binary()} does not exist; build it with scripts/qemu build")
-    subprocess.run([guest.SOURCE / "tests/guest/baremetal/build.sh", guest.GUESTS], check=True)
-    subprocess.run([guest.SOURCE / "tests/guest/linux/build", guest.GUESTS], check=True)
+        results = suite.Results()
+        for name, _ in tests:
+            results.skip(name, lacking)
+        return results.write(SUMMARY)
+    suite.prepare()
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
          "--mount-proc", sys.executable, "-u", __file__, *sys.argv[1:]],
