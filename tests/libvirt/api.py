@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests to the daemon over its Unix socket."""
-import http.client
 import json
-import socket
+import pathlib
+import sys
 
 from guest import require, wait_for
 from host import RUN
 
-
-class Connection(http.client.HTTPConnection):
-    def __init__(self):
-        super().__init__("tidemark", timeout=60)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(RUN / "api.sock"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from unix_http import UnixConnection  # noqa: E402
 
 
 def request(method, path, body=None, headers=None):
     """Status and content of one request."""
-    connection = Connection()
+    connection = UnixConnection(RUN / "api.sock")
     try:
         connection.request(method, f"/api/v1{path}", json.dumps(body) if body is not None else None,
                            {"Content-Type": "application/json", **(headers or {})})

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real tidemarkd in directories of its own, and guests that belong to it: prepared as libvirt's hook
 does it, started by the tests."""
-import http.client
 import json
 import os
 import pathlib
-import socket
 import subprocess
+import sys
 import uuid
 
 from guest import BUILD, MIB, Skip, require, wait_for
 from machines import tier_directory
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from unix_http import UnixConnection  # noqa: E402
 
 
 def binary():
@@ -18,17 +20,6 @@ def binary():
     if not path.exists():
         raise Skip(f"{path} is not built")
     return path
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class Tidemarkd:

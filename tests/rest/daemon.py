@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real tidemarkd in a folder of its own, and HTTP to it, well-formed or not."""
 import atexit
-import http.client
 import json
 import os
 import pathlib
 import socket
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from unix_http import UnixConnection  # noqa: E402
 
 BOUND = 60  # seconds: no state is waited for longer
 
@@ -20,17 +23,6 @@ def wait_for(what, condition):
             return result
         time.sleep(0.01)
     raise AssertionError(f"after {BOUND} s still not: {what}")
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=BOUND)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(BOUND)
-        self.sock.connect(self.path)
 
 
 class Answer:

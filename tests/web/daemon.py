@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real tidemarkd on folders of its own, simulated guests, and a way to it for a browser: Chromium speaks only TCP, so
 a port on the loopback is passed on to the daemon's Unix socket."""
-import http.client
 import os
 import pathlib
 import socket
@@ -12,19 +11,12 @@ import tempfile
 import threading
 import time
 
-SIMULATED = pathlib.Path(__file__).resolve().parents[1] / "daemon/sim_guests.py"
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS / "support"))
+from unix_http import UnixConnection  # noqa: E402
+
+SIMULATED = TESTS / "daemon/sim_guests.py"
 DEADLINE = 60
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=DEADLINE)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class Daemon:
