@@ -216,36 +216,39 @@ Result<void> Groups::remove(std::string_view id) {
     return edit.commit();
 }
 
-Result<void> Groups::add_member(std::string_view id, std::string_view vm) {
+Result<std::pair<const AffinityGroup *, std::string>>
+Groups::group_and_guest(std::string_view id, std::string_view vm) const {
     const AffinityGroup *there = find(id);
     if (there == nullptr) {
         return tl::unexpected(no_such_group(id));
     }
-    auto guest = guest_uuid(vm);
-    if (!guest) {
-        return tl::unexpected(guest.error());
+    return guest_uuid(vm).map([&](const std::string &guest) { return std::pair(there, guest); });
+}
+
+Result<void> Groups::add_member(std::string_view id, std::string_view vm) {
+    auto who = group_and_guest(id, vm);
+    if (!who) {
+        return tl::unexpected(who.error());
     }
+    const auto &[there, guest] = *who;
     Edit edit(*this);
-    Seats seats = edit.seats(*guest);
-    seats.by_operator = by_operator(*guest, *there);
-    edit.seat(*guest, seats);
+    Seats seats = edit.seats(guest);
+    seats.by_operator = by_operator(guest, *there);
+    edit.seat(guest, seats);
     return edit.commit();
 }
 
 Result<void> Groups::remove_member(std::string_view id, std::string_view vm) {
-    const AffinityGroup *there = find(id);
-    if (there == nullptr) {
-        return tl::unexpected(no_such_group(id));
+    auto who = group_and_guest(id, vm);
+    if (!who) {
+        return tl::unexpected(who.error());
     }
-    auto guest = guest_uuid(vm);
-    if (!guest) {
-        return tl::unexpected(guest.error());
-    }
-    if (group_of(*guest) != there) {
-        return fail(ENOENT, "the guest " + *guest + " is not in the group '" + there->name + "'");
+    const auto &[there, guest] = *who;
+    if (group_of(guest) != there) {
+        return fail(ENOENT, "the guest " + guest + " is not in the group '" + there->name + "'");
     }
     Edit edit(*this);
-    edit.unseat(*guest, there->id);
+    edit.unseat(guest, there->id);
     return edit.commit();
 }
 

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tidemark::daemon {
@@ -82,6 +83,9 @@ class Groups {
     class Edit;
 
     explicit Groups(Store &store) : store_(store) {}
+    // What add_member() and remove_member() are about.
+    Result<std::pair<const AffinityGroup *, std::string>> group_and_guest(std::string_view id,
+                                                                          std::string_view vm) const;
 
     Store &store_;
     std::map<std::string, AffinityGroup, std::less<>> groups_;

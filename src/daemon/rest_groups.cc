@@ -16,18 +16,10 @@ namespace {
 
 using nlohmann::json;
 
-std::string id_of(const HttpRequest &request) {
-    return domain::normal_uuid(request.parameters[0]).value_or(request.parameters[0]);
-}
-
 HttpResponse show(const Groups &groups, const AffinityGroup &group, unsigned status = 200) {
     HttpResponse response = json_response(group_to_json(groups, group), status);
     response.headers.emplace_back("ETag", etag_of(group.revision));
     return response;
-}
-
-HttpResponse no_such_group(const HttpRequest &request) {
-    return problem(404, "there is no group " + request.parameters[0].substr(0, 64));
 }
 
 Result<std::string> text_member(const json &body, const char *name) {
@@ -143,38 +135,30 @@ HttpResponse create_group(Groups &groups, const HttpRequest &request) {
     return response;
 }
 
-HttpResponse change_group(Groups &groups, const HttpRequest &request) {
-    const AffinityGroup *group = groups.find(id_of(request));
-    if (group == nullptr) {
-        return no_such_group(request);
-    }
+HttpResponse change_group(Groups &groups, const AffinityGroup &group, const HttpRequest &request) {
     auto body = object_of(request);
     if (!body) {
         return body.error();
     }
-    if (auto stale = precondition(request, etag_of(group->revision), true)) {
+    if (auto stale = precondition(request, etag_of(group.revision), true)) {
         return *stale;
     }
     auto wanted = request_of(*body);
     if (!wanted) {
         return problem(wanted.error());
     }
-    if (!wanted->id.empty() && domain::normal_uuid(wanted->id) != group->id) {
+    if (!wanted->id.empty() && domain::normal_uuid(wanted->id) != group.id) {
         return problem(422, "groupID is another one than the path's");
     }
-    auto changed = groups.change(group->id, *wanted);
+    auto changed = groups.change(group.id, *wanted);
     return changed ? show(groups, *changed) : problem(changed.error());
 }
 
-HttpResponse delete_group(Groups &groups, const HttpRequest &request) {
-    const AffinityGroup *group = groups.find(id_of(request));
-    if (group == nullptr) {
-        return no_such_group(request);
-    }
-    if (auto stale = precondition(request, etag_of(group->revision), false)) {
+HttpResponse delete_group(Groups &groups, const AffinityGroup &group, const HttpRequest &request) {
+    if (auto stale = precondition(request, etag_of(group.revision), false)) {
         return *stale;
     }
-    auto removed = groups.remove(group->id);
+    auto removed = groups.remove(group.id);
     return removed ? HttpResponse{204, {}, {}, {}} : problem(removed.error());
 }
 
@@ -183,18 +167,14 @@ json member_json(const Groups &groups, const std::string &vm) {
     return {{"vm", vm}, {"origin", origin ? to_string(*origin) : ""}};
 }
 
-HttpResponse list_members(const Groups &groups, const HttpRequest &request) {
-    const AffinityGroup *group = groups.find(id_of(request));
-    if (group == nullptr) {
-        return no_such_group(request);
-    }
+HttpResponse list_members(Groups &groups, const AffinityGroup &group, const HttpRequest &request) {
     auto page = page_of(request);
     if (!page) {
         return page.error();
     }
     std::vector<json> items;
     std::optional<std::string> next;
-    for (const std::string &vm : groups.members(group->id)) {
+    for (const std::string &vm : groups.members(group.id)) {
         if (vm <= page->after) {
             continue;
         }
@@ -207,11 +187,7 @@ HttpResponse list_members(const Groups &groups, const HttpRequest &request) {
     return json_response(page_json(std::move(items), next));
 }
 
-HttpResponse add_member(Groups &groups, const HttpRequest &request) {
-    const AffinityGroup *group = groups.find(id_of(request));
-    if (group == nullptr) {
-        return no_such_group(request);
-    }
+HttpResponse add_member(Groups &groups, const AffinityGroup &group, const HttpRequest &request) {
     auto body = object_of(request);
     if (!body) {
         return body.error();
@@ -223,7 +199,7 @@ HttpResponse add_member(Groups &groups, const HttpRequest &request) {
     if (!vm || vm->empty()) {
         return problem(422, vm ? "vm is missing: the UUID of the guest" : vm.error().sentence);
     }
-    const std::string id = group->id;
+    const std::string id = group.id;
     if (auto added = groups.add_member(id, *vm); !added) {
         return problem(added.error());
     }
@@ -233,8 +209,8 @@ HttpResponse add_member(Groups &groups, const HttpRequest &request) {
     return response;
 }
 
-HttpResponse remove_member(Groups &groups, const HttpRequest &request) {
-    auto removed = groups.remove_member(id_of(request), request.parameters[1]);
+HttpResponse remove_member(Groups &groups, const AffinityGroup &group, const HttpRequest &request) {
+    auto removed = groups.remove_member(group.id, request.parameters[1]);
     return removed ? HttpResponse{204, {}, {}, {}} : problem(removed.error());
 }
 
@@ -250,24 +226,31 @@ json group_to_json(const Groups &groups, const AffinityGroup &group) {
 }
 
 void add_group_routes(Router &router, Groups &groups) {
-    const auto add = [&](const char *method, const std::string &below,
-                         HttpResponse (*handle)(Groups &, const HttpRequest &)) {
-        router.add_plain(
-            method, "/api/v1/affinity_groups" + below,
-            [&groups, handle](const HttpRequest &request) { return handle(groups, request); });
-    };
-    add("GET", "", [](Groups &all, const HttpRequest &it) { return list_groups(all, it); });
-    add("POST", "", create_group);
-    add("GET", "/{id}", [](Groups &all, const HttpRequest &it) {
-        const AffinityGroup *group = all.find(id_of(it));
-        return group == nullptr ? no_such_group(it) : show(all, *group);
+    const std::string all = "/api/v1/affinity_groups";
+    router.add_plain(
+        "GET", all, [&groups](const HttpRequest &request) { return list_groups(groups, request); });
+    router.add_plain("POST", all, [&groups](const HttpRequest &request) {
+        return create_group(groups, request);
     });
-    add("PUT", "/{id}", change_group);
-    add("DELETE", "/{id}", delete_group);
-    add("GET", "/{id}/members",
-        [](Groups &all, const HttpRequest &it) { return list_members(all, it); });
-    add("POST", "/{id}/members", add_member);
-    add("DELETE", "/{id}/members/{vm}", remove_member);
+    // What is about the group that the path names.
+    using Handle = HttpResponse (*)(Groups &, const AffinityGroup &, const HttpRequest &);
+    const auto add = [&](const char *method, const char *below, Handle handle) {
+        router.add_plain(
+            method, all + "/{id}" + below, [&groups, handle](const HttpRequest &request) {
+                const std::string &id = request.parameters[0];
+                const AffinityGroup *group = groups.find(domain::normal_uuid(id).value_or(id));
+                return group == nullptr ? problem(404, "there is no group " + id.substr(0, 64))
+                                        : handle(groups, *group, request);
+            });
+    };
+    add("GET", "", [](Groups &of, const AffinityGroup &group, const HttpRequest &) {
+        return show(of, group);
+    });
+    add("PUT", "", change_group);
+    add("DELETE", "", delete_group);
+    add("GET", "/members", list_members);
+    add("POST", "/members", add_member);
+    add("DELETE", "/members/{vm}", remove_member);
 }
 
 } // namespace tidemark::daemon
