@@ -126,17 +126,24 @@ void TomlSection::count(std::string_view key, std::uint32_t least, std::uint32_t
 }
 
 // Bytes may stand as a number, too.
-void TomlSection::amount(std::string_view key, std::optional<Amount> &into) {
+std::optional<std::string> TomlSection::bytes_text(std::string_view key,
+                                                   const std::string &wanted) {
     const toml::node *node = table_.get(key);
     if (node == nullptr)
+        return std::nullopt;
+    if (const auto *number = node->as_integer())
+        return std::to_string(number->get());
+    if (const auto *string = node->as_string())
+        return string->get();
+    wrong(key, "is " + written(*node) + "; it must be " + wanted);
+    return std::nullopt;
+}
+
+void TomlSection::amount(std::string_view key, std::optional<Amount> &into) {
+    const auto text = bytes_text(key, "\"1%\" to \"100%\", or a size such as \"4GiB\"");
+    if (!text)
         return;
-    const auto *number = node->as_integer();
-    const auto *string = node->as_string();
-    if (number == nullptr && string == nullptr)
-        return wrong(key, "is " + written(*node) +
-                              "; it must be \"1%\" to \"100%\", or a size such as \"4GiB\"");
-    const auto parsed =
-        parse_amount(number != nullptr ? std::to_string(number->get()) : string->get());
+    const auto parsed = parse_amount(*text);
     if (!parsed)
         return wrong(key, parsed.error().sentence);
     if (parsed->value == 0)
@@ -145,15 +152,10 @@ void TomlSection::amount(std::string_view key, std::optional<Amount> &into) {
 }
 
 void TomlSection::size(std::string_view key, std::optional<std::uint64_t> &into) {
-    const toml::node *node = table_.get(key);
-    if (node == nullptr)
+    const auto text = bytes_text(key, "a size such as \"512GiB\"");
+    if (!text)
         return;
-    const auto *number = node->as_integer();
-    const auto *string = node->as_string();
-    if (number == nullptr && string == nullptr)
-        return wrong(key, "is " + written(*node) + "; it must be a size such as \"512GiB\"");
-    const auto parsed =
-        parse_size(number != nullptr ? std::to_string(number->get()) : string->get());
+    const auto parsed = parse_size(*text);
     if (!parsed)
         return wrong(key, parsed.error().sentence);
     into = *parsed;

@@ -42,6 +42,7 @@ class TomlSection {
   private:
     void problem(const toml::source_region &at, const std::string &sentence);
     const std::string *string_of(std::string_view key, const std::string &wanted);
+    std::optional<std::string> bytes_text(std::string_view key, const std::string &wanted);
 
     const toml::table &table_;
     std::string name_, source_;
