@@ -110,7 +110,7 @@ void Guests::Impl::adopt(GuestEntry &entry, std::shared_ptr<QmpSession> session,
     entry.gid = peer.gid;
     entry.forget_timer.cancel();
     entry.stopped = false;
-    entry.stats_asked = entry.profile_asked = entry.saving_learned = false;
+    entry.stats.asked = entry.profile.asked = entry.saving_learned = false;
     entry.pushing = 0;
     entry.push_again = false;
     entry.answered.clear();
@@ -145,9 +145,9 @@ void Guests::Impl::disconnected(GuestEntry &entry, const Error &why) {
     Guest &guest = entry.guest;
     ++counters_.disconnects;
     entry.session = nullptr;
-    entry.stats_timer.cancel();
-    entry.profile_timer.cancel();
-    entry.stats_asked = entry.profile_asked = entry.saving_learned = false;
+    entry.stats.timer.cancel();
+    entry.profile.timer.cancel();
+    entry.stats.asked = entry.profile.asked = entry.saving_learned = false;
     entry.pushing = 0;
     guest.connected = false;
     if (guest.record.phase == RecordState::Phase::recording) {

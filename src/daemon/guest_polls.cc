@@ -39,53 +39,63 @@ void keep_settings(const std::vector<BackendStats> &known, std::vector<BackendSt
 
 } // namespace
 
+const Guests::Impl::Question Guests::Impl::kStats{
+    &GuestEntry::stats, &GuestsOptions::stats_period, "query-tiered-memory", json::object(),
+    &Guests::Impl::take_stats};
+const Guests::Impl::Question Guests::Impl::kProfile{
+    &GuestEntry::profile, &GuestsOptions::profile_period, "query-tiered-memory-profile",
+    {{"heat", true}},     &Guests::Impl::take_profile};
+
 void Guests::Impl::start_polling(GuestEntry &entry) {
     const std::string &uuid = entry.guest.uuid;
-    entry.stats_timer.expires_after(turn_of(uuid, options_.stats_period));
-    entry.profile_timer.expires_after(turn_of(uuid, options_.profile_period) +
+    entry.stats.timer.expires_after(turn_of(uuid, options_.stats_period));
+    entry.profile.timer.expires_after(turn_of(uuid, options_.profile_period) +
                                       options_.stats_period / 2);
-    poll_stats(entry);
-    poll_profile(entry);
+    poll(entry, kStats);
+    poll(entry, kProfile);
 }
 
 // Waits for this guest's turn, asks, and sets the next one. A guest that has not answered the last
 // question is not asked again.
-void Guests::Impl::poll_stats(GuestEntry &entry) {
-    entry.stats_timer.async_wait([weak = weak_from_this(), of = std::weak_ptr(shared(entry))](
-                                     boost::system::error_code cancelled) {
+void Guests::Impl::poll(GuestEntry &entry, const Question &question) {
+    (entry.*question.poll).timer.async_wait([weak = weak_from_this(),
+                                             of = std::weak_ptr(shared(entry)),
+                                             &question](boost::system::error_code cancelled) {
         const auto self = weak.lock();
         const auto guest = of.lock();
         if (cancelled || !self || !guest || !guest->session)
             return;
-        guest->stats_timer.expires_at(
-            std::max(guest->stats_timer.expiry(),
-                     std::chrono::steady_clock::now() - self->options_.stats_period) +
-            self->options_.stats_period);
-        self->poll_stats(*guest);
-        if (std::exchange(guest->stats_asked, true)) {
+        GuestEntry::Poll &turn = (*guest).*question.poll;
+        const auto period = self->options_.*question.period;
+        turn.timer.expires_at(
+            std::max(turn.timer.expiry(), std::chrono::steady_clock::now() - period) + period);
+        self->poll(*guest, question);
+        if (std::exchange(turn.asked, true)) {
             ++guest->guest.poll_failures;
             return;
         }
         self->execute(
-            *guest, "query-tiered-memory", json::object(),
-            [weak, of, generation = guest->settings_generation](Result<json> answer) {
+            *guest, question.command, question.arguments,
+            [weak, of, &question,
+             generation = guest->settings_generation](const Result<json> &answer) {
                 const auto impl = weak.lock();
-                const auto asked = of.lock();
-                if (!impl || !asked)
-                    return;
-                asked->stats_asked = false;
-                if (answer)
-                    impl->take_stats(*asked, *answer, generation);
-                else
-                    ++asked->guest.poll_failures;
+                if (const auto asked = of.lock(); impl && asked) {
+                    ((*asked).*question.poll).asked = false;
+                    ((*impl).*question.take)(*asked, answer, generation);
+                }
             },
             true);
     });
 }
 
-void Guests::Impl::take_stats(GuestEntry &entry, const json &answer, std::uint64_t generation) {
+void Guests::Impl::take_stats(GuestEntry &entry, const Result<json> &answer,
+                              std::uint64_t generation) {
     Guest &guest = entry.guest;
-    Result<std::vector<BackendStats>> stats = parse_stats(answer);
+    if (!answer) {
+        ++guest.poll_failures;
+        return;
+    }
+    Result<std::vector<BackendStats>> stats = parse_stats(*answer);
     if (!stats) {
         ++guest.poll_failures;
         log_once("stats " + guest.uuid, "guest " + guest.name + ": " + stats.error().sentence);
@@ -94,7 +104,7 @@ void Guests::Impl::take_stats(GuestEntry &entry, const json &answer, std::uint64
     if (entry.pushing > 0 || generation != entry.settings_generation)
         keep_settings(guest.stats, *stats);
     guest.stats = std::move(*stats);
-    guest.stats_json = answer.dump();
+    guest.stats_json = answer->dump();
     guest.stats_unix_ms = unix_ms_now();
     if (!guest.has_domain) {
         guest.memory = 0;
@@ -106,36 +116,8 @@ void Guests::Impl::take_stats(GuestEntry &entry, const json &answer, std::uint64
     push_settings(entry);
 }
 
-void Guests::Impl::poll_profile(GuestEntry &entry) {
-    entry.profile_timer.async_wait([weak = weak_from_this(), of = std::weak_ptr(shared(entry))](
-                                       boost::system::error_code cancelled) {
-        const auto self = weak.lock();
-        const auto guest = of.lock();
-        if (cancelled || !self || !guest || !guest->session)
-            return;
-        guest->profile_timer.expires_at(
-            std::max(guest->profile_timer.expiry(),
-                     std::chrono::steady_clock::now() - self->options_.profile_period) +
-            self->options_.profile_period);
-        self->poll_profile(*guest);
-        if (std::exchange(guest->profile_asked, true)) {
-            ++guest->guest.poll_failures;
-            return;
-        }
-        self->execute(
-            *guest, "query-tiered-memory-profile", {{"heat", true}},
-            [weak, of](const Result<json> &answer) {
-                const auto impl = weak.lock();
-                if (const auto asked = of.lock(); impl && asked) {
-                    asked->profile_asked = false;
-                    impl->take_profile(*asked, answer);
-                }
-            },
-            true);
-    });
-}
-
-void Guests::Impl::take_profile(GuestEntry &entry, const Result<json> &answer) {
+void Guests::Impl::take_profile(GuestEntry &entry, const Result<json> &answer,
+                                std::uint64_t /*generation*/) {
     Guest &guest = entry.guest;
     if (!answer && answer.error().code != EINVAL) {
         ++guest.poll_failures;

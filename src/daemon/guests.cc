@@ -91,8 +91,8 @@ void Guests::Impl::stop() {
     for (const auto &session : std::exchange(arriving_, {}))
         session->close(why);
     for (const auto &[uuid, entry] : entries_) {
-        entry->stats_timer.cancel();
-        entry->profile_timer.cancel();
+        entry->stats.timer.cancel();
+        entry->profile.timer.cancel();
         entry->record_timer.cancel();
         entry->forget_timer.cancel();
         if (entry->session)

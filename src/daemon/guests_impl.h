@@ -36,15 +36,22 @@ std::string one_line(const std::string &text, std::size_t most = 512);
 struct GuestEntry {
     using Timer = boost::asio::steady_timer;
     explicit GuestEntry(boost::asio::io_context &io)
-        : stats_timer(io), profile_timer(io), record_timer(io), forget_timer(io) {}
+        : stats(io), profile(io), record_timer(io), forget_timer(io) {}
+
+    // Something that is asked over and over.
+    struct Poll {
+        explicit Poll(boost::asio::io_context &io) : timer(io) {}
+        Timer timer;
+        bool asked = false; // and not answered yet
+    };
 
     Guest guest;
     std::shared_ptr<QmpSession> session; // null while not connected
     gid_t gid = 0;
     bool stopped = false; // libvirt says so
 
-    Timer stats_timer, profile_timer, record_timer, forget_timer;
-    bool stats_asked = false, profile_asked = false;
+    Poll stats, profile;
+    Timer record_timer, forget_timer;
 
     // Somebody ever had a word about this guest, so what nobody says goes back to QEMU's default.
     bool managed = false;
@@ -96,10 +103,18 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
 
     // guest_polls.cc
     void start_polling(GuestEntry &entry);
-    void poll_stats(GuestEntry &entry);
-    void poll_profile(GuestEntry &entry);
-    void take_stats(GuestEntry &entry, const json &answer, std::uint64_t generation);
-    void take_profile(GuestEntry &entry, const Result<json> &answer);
+    // What a poll asks, how often, and who takes the answer; generation: settings_generation when asked.
+    struct Question {
+        GuestEntry::Poll GuestEntry::*poll;
+        std::chrono::milliseconds GuestsOptions::*period;
+        const char *command;
+        json arguments;
+        void (Impl::*take)(GuestEntry &, const Result<json> &, std::uint64_t generation);
+    };
+    static const Question kStats, kProfile;
+    void poll(GuestEntry &entry, const Question &question);
+    void take_stats(GuestEntry &entry, const Result<json> &answer, std::uint64_t generation);
+    void take_profile(GuestEntry &entry, const Result<json> &answer, std::uint64_t generation);
 
     // guest_push.cc
     void push_settings(GuestEntry &entry);

@@ -23,6 +23,8 @@
 // What it can't tell: whether equal pages lie at equal addresses; that is what heat is for.
 #pragma once
 
+#include "capi/tidemark.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,7 +33,7 @@
 namespace tidemark::daemon {
 
 struct ContentSketch {
-    static constexpr std::size_t kMost = 256;
+    static constexpr std::size_t kMost = TIDEMARK_SKETCH_VALUES;
     std::vector<std::uint64_t> values; // ascending, different; the smallest of all, or all
     std::uint64_t pages = 0;           // of which it is the sketch
     // More values than kMost are cut off; unsorted or repeated ones make it empty.
