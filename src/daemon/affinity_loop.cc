@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/affinity_loop.h"
 
+#include "daemon/affinity_sketch.h"
 #include "daemon/guest_age.h"
+#include "daemon/qmp_answer.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -47,16 +49,6 @@ std::string group_of(const Guest &guest) {
 
 bool may_prefetch(const Guest &guest) {
     return guest.group && guest.settings.policy.prefetch.value_or(true);
-}
-
-ContentSketch sketch_in(const json &answer, const std::string &backend) {
-    for (const json &one : answer) {
-        if (one.value("id", "") == backend) {
-            return ContentSketch::of(one.at("values").get<std::vector<std::uint64_t>>(),
-                                     one.at("pages").get<std::uint64_t>());
-        }
-    }
-    return {};
 }
 
 } // namespace
@@ -207,11 +199,7 @@ void AffinityLoop::Impl::take_sketch(const std::string &uuid, const Result<json>
         follow->begin = Begin::done; // an older QEMU does not know it
         return;
     }
-    try {
-        follow->sketch = sketch_in(*answer, follow->backend);
-    } catch (const json::exception &) {
-        return;
-    }
+    follow->sketch = sketch_in(*answer, follow->backend);
     const Guest *guest = guests_.find(uuid);
     if (guest != nullptr && std::exchange(follow->add_record, false)) {
         warm_ups_.add(uuid, group_of(*guest), follow->sketch);
@@ -240,8 +228,8 @@ void AffinityLoop::Impl::look() {
         guests_.execute(uuid, "query-status", json::object(),
                         [weak = weak_from_this(), uuid = uuid](const Result<json> &answer) {
                             const auto self = weak.lock();
-                            if (self && answer && answer->is_object()) {
-                                self->take_status(uuid, answer->value("status", ""));
+                            if (self && answer) {
+                                self->take_status(uuid, text_in(*answer, "status").value_or(""));
                             }
                         });
     }

@@ -2,6 +2,7 @@
 //
 // Commands that somebody asks for.
 #include "daemon/guests_impl.h"
+#include "daemon/qmp_answer.h"
 
 #include <array>
 #include <cerrno>
@@ -45,14 +46,18 @@ json arguments_of(const PrefetchOrder &order, const std::string &backend) {
     return arguments;
 }
 
-Result<std::uint64_t> number_in(const json &answer, const char *member) {
-    const auto found = answer.is_object() ? answer.find(member) : answer.end();
-    if (!answer.is_object() || found == answer.end() || !found->is_number_unsigned())
-        return fail(EPROTO, std::string("QEMU answered without '") + member + "'");
-    return found->get<std::uint64_t>();
-}
-
 } // namespace
+
+Result<std::uint64_t> Guests::Impl::pages_in(const std::vector<json> &answers) {
+    std::uint64_t sum = 0;
+    for (const json &answer : answers) {
+        const auto pages = number_in(answer, "pages");
+        if (!pages)
+            return pages;
+        sum += *pages;
+    }
+    return sum;
+}
 
 void Guests::Impl::execute(GuestEntry &entry, const std::string &command, const json &arguments,
                            QmpSession::Reply reply, bool out_of_band) {
@@ -155,14 +160,7 @@ void Guests::cancel_prefetch(const std::string &uuid, std::optional<Ticket> tick
         [done = std::move(done)](const Result<std::vector<json>> &answers) {
             if (!answers)
                 return done(tl::unexpected<Error>(answers.error()));
-            std::uint64_t sum = 0;
-            for (const json &answer : *answers) {
-                const auto pages = number_in(answer, "pages");
-                if (!pages)
-                    return done(tl::unexpected<Error>(pages.error()));
-                sum += *pages;
-            }
-            done(sum);
+            done(pages_in(*answers));
         });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/guest_handshake.h"
 
+#include "daemon/qmp_answer.h"
 #include "domain/group_id.h"
 
 #include <cerrno>
@@ -27,17 +28,6 @@ void ask(const TalkPtr &talk, const char *command, QmpSession::Reply reply) {
         session->execute(command, json::object(), talk->deadline, std::move(reply));
 }
 
-Result<std::string> text_in(const json &answer, const char *member) {
-    if (!answer.is_object())
-        return fail(EPROTO, "it answered something that is not an object");
-    const auto found = answer.find(member);
-    if (found == answer.end())
-        return std::string{};
-    if (!found->is_string() || found->get_ref<const std::string &>().size() > 255)
-        return fail(EPROTO, std::string("its '") + member + "' is not a text of at most 255 bytes");
-    return found->get<std::string>();
-}
-
 void take_stats(const TalkPtr &talk, const Result<json> &answer) {
     if (!answer) {
         talk->done(fail(EPROTO, "it does not answer query-tiered-memory (" +
@@ -55,8 +45,11 @@ void take_stats(const TalkPtr &talk, const Result<json> &answer) {
 }
 
 void take_name(const TalkPtr &talk, const Result<json> &answer) {
-    const Result<std::string> name =
-        answer ? text_in(*answer, "name") : tl::unexpected<Error>(answer.error());
+    Result<std::string> name;
+    if (!answer)
+        name = tl::unexpected<Error>(answer.error());
+    else if (!answer->empty()) // it was started without a name
+        name = text_in(*answer, "name");
     if (!name) {
         talk->done(tl::unexpected<Error>(name.error()));
         return;

@@ -105,18 +105,17 @@ void Guests::Impl::end_record(GuestEntry &entry) {
                 return;
             Guest &guest = ended->guest;
             Result<void> saved;
-            std::uint64_t pages = 0;
-            if (!answers)
-                saved = tl::unexpected<Error>(answers.error());
+            const auto pages =
+                answers ? pages_in(*answers) : tl::unexpected<Error>(answers.error());
+            if (!pages)
+                saved = tl::unexpected<Error>(pages.error());
             const std::string to = folder_of(self->options_.state_dir, guest.uuid);
-            for (std::size_t i = 0; saved && i < ids.size(); ++i) {
-                pages += (*answers)[i].value("pages", std::uint64_t{0});
+            for (std::size_t i = 0; saved && i < ids.size(); ++i)
                 saved = folder.take(exchanged(ids[i]), kept(to, ids[i]));
-            }
             if (saved)
                 saved = write_note(to + "/group", group_of(guest));
             if (saved)
-                guest.record = {RecordState::Phase::saved, 0, pages, ""};
+                guest.record = {RecordState::Phase::saved, 0, *pages, ""};
             else
                 guest.record = {RecordState::Phase::failed, 0, 0, saved.error().sentence};
             if (!saved)
@@ -155,12 +154,7 @@ void Guests::Impl::replay(const std::string &uuid, const std::string &from_uuid,
             return json{{"id", backend}, {"file", folder.file(exchanged(backend))}};
         },
         [done = std::move(done)](const Result<std::vector<json>> &answers) {
-            if (!answers)
-                return done(tl::unexpected<Error>(answers.error()));
-            std::uint64_t pages = 0;
-            for (const json &answer : *answers)
-                pages += answer.value("pages", std::uint64_t{0});
-            done(pages);
+            done(answers ? pages_in(*answers) : tl::unexpected<Error>(answers.error()));
         });
 }
 

@@ -13,6 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kTextMost = 4096;
+constexpr std::uint64_t kBackendMost = std::uint64_t{1} << 45; // of one, in bytes
 
 // Reads the members of one object. The first that has the wrong type is remembered.
 class Fields {
@@ -30,6 +31,15 @@ class Fields {
             to = value->get<std::uint64_t>();
         else
             wrong(name, "is not a whole number");
+    }
+
+    // An amount of memory. A sum over all guests must not overflow.
+    void bytes(const char *name, std::uint64_t &to) {
+        read(name, to);
+        if (to > kBackendMost) {
+            wrong(name, "is too large");
+            to = 0;
+        }
     }
 
     void read(const char *name, std::uint32_t &to) {
@@ -173,9 +183,9 @@ BackendStats read_backend(const json &element, std::string &problem) {
     Fields from(element, problem);
     BackendStats to;
     from.read("id", to.id);
-    from.read("size", to.size);
-    from.read("dram-limit", to.dram_limit);
-    from.read("dram-used", to.dram_used);
+    from.bytes("size", to.size);
+    from.bytes("dram-limit", to.dram_limit);
+    from.bytes("dram-used", to.dram_used);
     from.read("metadata-bytes", to.metadata_bytes);
     from.read("prefetch-queued", to.prefetch_queued);
     from.read("armed", to.armed);
@@ -224,7 +234,7 @@ void read_profile_lists(Fields &from, std::string &problem, BackendProfile &to) 
         to.more_dram.push_back(more);
     });
     Fields heat = from.inner("heat");
-    heat.read("cell-bytes", to.heat_cell_bytes);
+    heat.bytes("cell-bytes", to.heat_cell_bytes);
     heat.list("cells", kMaxHeatCells, [&](const json &element) {
         if (element.is_number())
             to.heat.push_back(element.get<float>());

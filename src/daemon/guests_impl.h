@@ -149,6 +149,8 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     void for_these(GuestEntry &entry, std::vector<std::string> ids, const std::string &command,
                    ForBackend arguments, Done<std::vector<json>> done);
     static std::vector<std::string> backends(const GuestEntry &entry);
+    // The sum of what each backend answered as "pages".
+    static Result<std::uint64_t> pages_in(const std::vector<json> &answers);
 
     // guest_records.cc: working sets
     void record(const std::string &uuid, std::chrono::seconds length, Done<Nothing> done);
