@@ -21,18 +21,11 @@
 #include <systemd/sd-daemon.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <unistd.h>
 
 namespace tidemark::daemon {
 namespace {
-
-// As libvirt's own tools choose; set, but empty, means that there is no libvirt here.
-std::string libvirt_uri() {
-    const char *uri = std::getenv("LIBVIRT_DEFAULT_URI");
-    return uri == nullptr ? "qemu:///system" : uri;
-}
 
 // The socket that systemd made for the API, -1 if it made none.
 int socket_of_systemd() {
@@ -97,7 +90,7 @@ class Daemon::Impl {
             return guests;
         }
         events_ = std::make_unique<LibvirtEvents>(
-            io_, libvirt_uri(), [this](const LibvirtDomainChange &change) { follow(change); });
+            io_, config_.libvirt_uri, [this](const LibvirtDomainChange &change) { follow(change); });
         const int socket = socket_of_systemd();
         auto listening = socket >= 0 ? server_.adopt_unix(socket, config_.api_group)
                                      : server_.listen_unix(config_.api_socket(), config_.api_group);

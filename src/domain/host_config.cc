@@ -31,8 +31,8 @@ struct Reading {
 
 // The sections there are; anything else at the top is a slip.
 void read_top(Reading &reading) {
-    const std::vector<std::string> known{"paths", "daemon", "api",     "host",
-                                         "tier",  "rule",   "defaults"};
+    const std::vector<std::string> known{"paths", "daemon", "api",  "libvirt",
+                                         "host",  "tier",   "rule", "defaults"};
     const TomlSection top(reading.file, "the file", reading.source, known, reading.problems);
 }
 
@@ -83,6 +83,10 @@ void read_api(Reading &reading) {
         if (!api.has(key))
             api.missing(key, "\"/etc/tidemark/" + std::string(key) +
                                  ".pem\" (tcp is served with mutual TLS only)");
+}
+
+void read_libvirt(Reading &reading) {
+    reading.section("libvirt", {"uri"}).text("uri", reading.config.libvirt_uri, true);
 }
 
 void read_tiers(Reading &reading) {
@@ -227,6 +231,7 @@ Result<HostConfig> parse_config(std::string_view text, const std::string &source
     read_paths(reading);
     read_daemon(reading);
     read_api(reading);
+    read_libvirt(reading);
     read_host(reading);
     read_tiers(reading);
     read_rules(reading);
@@ -250,6 +255,9 @@ Result<HostConfig> load_config(const std::string &path) {
     // The same variable tells QEMU.
     if (const char *run = std::getenv("TIDEMARK_RUN"); run != nullptr && *run != '\0')
         config.run_dir = run;
+    // As libvirt's own tools choose.
+    if (const char *uri = std::getenv("LIBVIRT_DEFAULT_URI"); uri != nullptr)
+        config.libvirt_uri = uri;
     return config;
 }
 

@@ -56,6 +56,8 @@ struct HostConfig {
     LogLevel log_level = LogLevel::info;
     // [api] for TCP with mutual TLS; all four or none
     std::string tcp, cert, key, client_ca; // tcp is "address:port"
+    // [libvirt]
+    std::string libvirt_uri = "qemu:///system"; // empty: there is no libvirt to follow
     // [host]
     Amount dram = Amount::percent(75); // of MemTotal, for all guests
     std::vector<HostTier> tiers;
@@ -78,7 +80,7 @@ struct HostConfig {
 Result<HostConfig> parse_config(std::string_view text, const std::string &source);
 
 // Reads `path`; if that is empty, the default file, which need not exist. The environment's
-// TIDEMARK_RUN goes before [paths] run.
+// TIDEMARK_RUN goes before [paths] run, LIBVIRT_DEFAULT_URI before [libvirt] uri.
 Result<HostConfig> load_config(const std::string &path = {});
 
 } // namespace tidemark::domain

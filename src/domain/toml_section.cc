@@ -70,11 +70,11 @@ const std::string *TomlSection::string_of(std::string_view key, const std::strin
     return nullptr;
 }
 
-void TomlSection::text(std::string_view key, std::string &into) {
+void TomlSection::text(std::string_view key, std::string &into, bool may_be_empty) {
     const std::string *value = string_of(key, "a text");
     if (value == nullptr)
         return;
-    if (value->empty() || value->find('\0') != std::string::npos)
+    if ((value->empty() && !may_be_empty) || value->find('\0') != std::string::npos)
         return wrong(key, "is " + in_quotes(*value) + "; it must not be empty");
     into = *value;
 }

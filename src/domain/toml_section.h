@@ -24,7 +24,7 @@ class TomlSection {
                 const std::vector<std::string> &known, Problems &problems);
 
     bool has(std::string_view key) const { return table_.contains(key); }
-    void text(std::string_view key, std::string &into);
+    void text(std::string_view key, std::string &into, bool may_be_empty = false);
     void absolute_path(std::string_view key, std::string &into);
     void name(std::string_view key, std::string &into); // as valid_name() has it
     void boolean(std::string_view key, std::optional<bool> &into);

@@ -49,6 +49,8 @@ tcp = "[::1]:9443"
 cert = "/c"
 key = "/k"
 client_ca = "/a"
+[libvirt]
+uri = "test:///default"
 [host]
 dram = "8GiB"
 [[tier]]
@@ -86,6 +88,7 @@ reuse = true
     CHECK(config->log_level == LogLevel::debug);
     CHECK(config->tcp == "[::1]:9443");
     CHECK(config->client_ca == "/a");
+    CHECK(config->libvirt_uri == "test:///default");
     CHECK(config->dram == Amount::bytes(8ULL << 30));
     REQUIRE(config->tiers.size() == 2);
     CHECK(config->find_tier("fast")->capacity == 64ULL << 30);
@@ -101,6 +104,13 @@ reuse = true
     CHECK(config->rules[0].matches("web-1", "", {"x", "production"}));
     CHECK(!config->rules[0].matches("web-1", "", {}));
     CHECK(!config->rules[0].matches("db-1", "", {"production"}));
+}
+
+TEST_CASE("which libvirt is followed") {
+    CHECK(parse_config("", "t.toml")->libvirt_uri == "qemu:///system");
+    CHECK(parse_config("[libvirt]\nuri = ''\n", "t.toml")->libvirt_uri.empty());
+    CHECK(problem("[libvirt]\nuri = 5\n") ==
+          "t.toml line 2: [libvirt] uri is '5'; it must be a text, in quotes");
 }
 
 TEST_CASE("each mistake has its line, its key, its value and what is accepted") {
