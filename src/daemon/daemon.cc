@@ -180,8 +180,11 @@ class Daemon::Impl {
     void follow(const LibvirtDomainChange &change) {
         const bool changed = change.kind == LibvirtDomainChange::Kind::metadata ||
                              change.kind == LibvirtDomainChange::Kind::seen;
-        if (!changed || !change.active || !change.has_element ||
-            domains_->find(change.uuid) == nullptr) {
+        if (!changed || !change.active || !change.has_element) {
+            return;
+        }
+        // The hook may have been alone: it left a file.
+        if (domains_->find(change.uuid) == nullptr && !domains_->running(change.uuid)) {
             return;
         }
         auto resolved = domains_->change_element(change.uuid, change.element);

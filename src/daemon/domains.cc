@@ -31,6 +31,16 @@ std::optional<DomainGroup> group_of(const domain::ResolvedDomain &resolved) {
     return DomainGroup{resolved.group, name.empty() ? resolved.group : name, GroupOrigin::domain};
 }
 
+// As far as it matters for resolving its element again. The hook, which was alone, looked at all of it.
+domain::Domain domain_of(const domain::ResolvedDomain &resolved) {
+    domain::Domain domain;
+    domain.uuid = resolved.uuid;
+    domain.name = resolved.name;
+    domain.title = resolved.title;
+    domain.memory = domain.current = domain.max_memory = resolved.memory;
+    return domain;
+}
+
 std::string record_of(const std::optional<domain::Domain> &domain,
                       const domain::ResolvedDomain &resolved, std::uint64_t asked) {
     nlohmann::json json = {{"resolved", to_json(resolved)}, {"asked", asked}};
@@ -239,12 +249,7 @@ Result<domain::ResolvedDomain> Domains::change_element(const std::string &uuid,
     if (!parsed.element) {
         return fail(EINVAL, "a guest that runs tiered stays so until it stops");
     }
-    if (!known->second.domain) {
-        return fail(EINVAL,
-                    "the domain was started while tidemarkd was down, so all but its settings is "
-                    "unknown; restart it, or use 'tidemark policy'");
-    }
-    domain::Domain domain = *known->second.domain;
+    domain::Domain domain = known->second.domain.value_or(domain_of(known->second.resolved));
     domain.element = parsed.element;
     auto resolved = domain::resolve(domain, config_);
     if (!resolved) {

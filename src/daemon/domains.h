@@ -49,7 +49,7 @@ class Domains {
     Result<domain::ResolvedDomain> prepare(const domain::Domain &domain);
     // It runs: known already, or taken in from the file that the hook wrote while nobody listened,
     // whether its floor fits or not. ENOENT: there is no such file either. domain: what the hook tells, if
-    // it does; without it a change of its element cannot take effect while it runs.
+    // it does; without it what the element itself says is known only when libvirt tells.
     Result<void> running(const std::string &uuid, std::optional<domain::Domain> domain = {});
     // Its element was changed while it runs: what it resolves to now. ENOENT: it is not known.
     Result<domain::ResolvedDomain> change_element(const std::string &uuid, std::string_view xml);

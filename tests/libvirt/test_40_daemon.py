@@ -77,12 +77,20 @@ def test_daemon_killed(host):
 
 
 def test_started_before_the_daemon(host):
-    """A guest that the hook started alone is taken over as it is, and can be steered."""
+    """A guest that the hook started alone is taken over as it is, and can be steered: through libvirt, with a change made
+    while the daemon was down or later, and through the daemon."""
     vm = Vm(host).define().start()
     vm.wait_passes(1)
     host.start_daemon()
     api.wait_connected(vm)
     vm.require_tiered({"pc.ram": LIMIT})
+    set_element(vm, "<policy cold='300'/>", "--live", mode="tiered", dram="80MiB", floor="16MiB")
+    wait_limit(vm, 80 * MIB)
+    wait_for(lambda: vm.infos()["pc.ram"]["cold-age"] == 300, 60, "the policy does not arrive", 0.1)
+    host.daemon.stop(signal.SIGKILL)
+    set_element(vm, "", "--live", mode="tiered", dram="72MiB", floor="16MiB")
+    host.start_daemon()
+    wait_limit(vm, 72 * MIB)
     status, content = api.request("PATCH", f"/guests/{vm.uuid}", {"dramLimit": 96 * MIB})
     require(status == 200, f"PATCH: {status} {content}")
     wait_limit(vm, 96 * MIB)
