@@ -27,6 +27,18 @@ Result<std::string> read_all(const std::string &file) {
     return text;
 }
 
+const char *verdict(domain::Validation::Kind kind) {
+    switch (kind) {
+    case domain::Validation::Kind::tiered:
+        return "would start on this host";
+    case domain::Validation::Kind::off:
+        return "is switched off by mode='off': would start as any other guest";
+    case domain::Validation::Kind::no_element:
+        break;
+    }
+    return "has no element of urn:tidemark:domain:1; nothing to check";
+}
+
 } // namespace
 
 Exit run_validate(const Session &session, const std::string &file) {
@@ -36,20 +48,18 @@ Exit run_validate(const Session &session, const std::string &file) {
     const auto host = domain::load_config(session.config);
     if (!host)
         return complain({Exit::failed, host.error().sentence, 0});
-    const auto problems = domain::validate(*xml, *host);
-    const bool ours = domain::mentions_us(*xml);
+    const auto [kind, problems] = domain::validate(*xml, *host);
     if (session.json) {
         print_json({{"file", file},
                     {"valid", problems.empty()},
-                    {"tiered", ours},
+                    {"tiered", kind == domain::Validation::Kind::tiered},
                     {"problems", problems}});
     } else {
         for (const std::string &problem : problems)
             std::printf("%s: %s\n", file.c_str(), problem.c_str());
         if (problems.empty())
             std::printf("%s: %s\n", file.c_str(),
-                        ours ? "would start on this host"
-                             : "has no element of urn:tidemark:domain:1; nothing to check");
+                        verdict(kind));
     }
     return problems.empty() ? Exit::ok : Exit::failed;
 }

@@ -140,8 +140,10 @@ Parsed parse_domain(std::string_view xml) {
     Problems of_libvirt;
     read_identity(root, parsed.domain, of_libvirt);
     read_sizes(root, parsed.domain, of_libvirt);
-    if (const auto element = our_element(root, parsed.problems))
+    if (const auto element = our_element(root, parsed.problems)) {
         parsed.domain.element = read_element(*element, parsed.problems);
+        parsed.off = !parsed.domain.element;
+    }
     if (parsed.domain.element) {
         parsed.problems.insert(parsed.problems.end(), of_libvirt.begin(), of_libvirt.end());
         parsed.domain.obstacles = find_obstacles(root);

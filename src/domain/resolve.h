@@ -62,7 +62,12 @@ Result<ResolvedDomain> resolved_from_json(std::string_view text);
 inline constexpr std::size_t kJsonMost = 1U << 20; // bytes, of this and of a Domain
 
 // `tidemark validate`: everything that is wrong with a domain, or with our element alone, on this host.
-// Empty: it would start, or is not ours.
-std::vector<std::string> validate(std::string_view xml, const HostConfig &host);
+// Without problems it would start: tiered, or not if it is off or has no element of ours.
+struct Validation {
+    enum class Kind : std::uint8_t { no_element, off, tiered };
+    Kind kind = Kind::no_element;
+    std::vector<std::string> problems;
+};
+Validation validate(std::string_view xml, const HostConfig &host);
 
 } // namespace tidemark::domain

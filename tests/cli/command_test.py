@@ -166,6 +166,10 @@ class Commands(unittest.TestCase):
                                                       stdin=good.format(element.format("dram='25%'"))))
         self.assertIn("nothing to check", self.run_command("--config", config, "validate", "-", stdin=good.format("")))
         self.run_command("--config", config, "validate", "-", stdin=good.format(element.format("dram='much'")), exit=1)
+        off = good.format(element.format("mode='off' dram='nonsense'"))
+        self.assertIn("mode='off'", self.run_command("--config", config, "validate", "-", stdin=off))
+        self.assertEqual(json.loads(self.run_command("--config", config, "--json", "validate", "-", stdin=off)),
+                         {"file": "-", "valid": True, "tiered": False, "problems": []})
         self.run_command("--config", config, "validate", "/nonexistent", exit=1)
         out = subprocess.run([TIDEMARK, "--config", config, "--json", "validate", "-"], capture_output=True, text=True,
                              input=good.format(element.format("dram='much'")))

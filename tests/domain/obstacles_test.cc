@@ -70,12 +70,12 @@ TEST_CASE("all obstacles are reported at once, and stop the domain") {
                                        "</memoryBacking>");
     CHECK(parse_domain(xml).domain.obstacles.size() == 3);
     CHECK(resolve_all(parse_domain(xml).domain, host_with_tiers()).problems.size() == 3);
-    CHECK(validate(xml, host_with_tiers()).size() == 3);
+    CHECK(validate(xml, host_with_tiers()).problems.size() == 3);
 }
 
 TEST_CASE("a domain that is not ours may have any memory") {
     const std::string backing = "<memoryBacking><hugepages/></memoryBacking>";
     CHECK(parse_domain(domain_xml(element("mode='off'"), backing)).domain.obstacles.empty());
-    CHECK(validate(domain_xml(element("mode='off'"), backing), host_with_tiers()).empty());
-    CHECK(validate(domain_xml("", backing), host_with_tiers()).empty());
+    CHECK(validate(domain_xml(element("mode='off'"), backing), host_with_tiers()).problems.empty());
+    CHECK(validate(domain_xml("", backing), host_with_tiers()).problems.empty());
 }

@@ -178,14 +178,19 @@ TEST_CASE("names and UUIDs have one form") {
 
 TEST_CASE("validate says what would stop the start, and nothing else") {
     const HostConfig host = host_with_tiers();
-    CHECK(validate(domain_xml(element("dram='25%'")), host).empty());
-    CHECK(validate(domain_xml(""), host).empty());
-    CHECK(validate("<memory dram='25%'/>", host).empty());
-    CHECK(validate(element("dram='0'"), host).size() == 1);
-    CHECK(validate(domain_xml(element("dram='0'")), host).size() == 1);
-    CHECK(validate(domain_xml(element("dram='8GiB'", "<t:tier name='x'/>")), host).size() == 2);
-    CHECK(validate("nonsense", host).size() == 1);
-    CHECK(validate(domain_xml(element("dram='x'")), HostConfig{}).size() == 1);
+    CHECK(validate(domain_xml(element("dram='25%'")), host).problems.empty());
+    CHECK(validate(domain_xml(""), host).problems.empty());
+    CHECK(validate("<memory dram='25%'/>", host).problems.empty());
+    CHECK(validate(element("dram='0'"), host).problems.size() == 1);
+    CHECK(validate(domain_xml(element("dram='0'")), host).problems.size() == 1);
+    CHECK(validate(domain_xml(element("dram='8GiB'", "<t:tier name='x'/>")), host).problems.size() == 2);
+    CHECK(validate(domain_xml(element("dram='25%'")), host).kind == Validation::Kind::tiered);
+    CHECK(validate("<memory dram='25%'/>", host).kind == Validation::Kind::tiered);
+    CHECK(validate(domain_xml(element("mode='off'")), host).kind == Validation::Kind::off);
+    CHECK(validate("<memory mode='off'/>", host).kind == Validation::Kind::off);
+    CHECK(validate(domain_xml(""), host).kind == Validation::Kind::no_element);
+    CHECK(validate("nonsense", host).problems.size() == 1);
+    CHECK(validate(domain_xml(element("dram='x'")), HostConfig{}).problems.size() == 1);
 }
 
 TEST_CASE("a domain without the element is not resolved") {
