@@ -138,7 +138,9 @@ Exit run_groups_set(const Session &session, const std::string &name, const std::
     else if (member(group, "priority").is_number())
         body["priority"] = member(group, "priority");
     const auto changed = api.send("PUT", now->target, body, now->etag);
-    return report(session, changed, "group " + name + " is changed");
+    return report(session, changed,
+                  "group " + name +
+                      (new_name.empty() ? " is changed" : " is changed, and called " + new_name));
 }
 
 Exit run_groups_delete(const Session &session, const std::string &name) {

@@ -156,6 +156,11 @@ void add_groups(CLI::App &app, Typed &typed) {
     }));
     set->add_option("--name", typed.name, "a new name")->type_name("NEW-NAME");
     add_group_policy(set, typed.policy);
+    with_group(command(*groups, typed, "rename", "give a group another name",
+                       [t] { return run_groups_set(t->session, t->group, t->name, {}); }))
+        ->add_option("name", typed.name, "its new name")
+        ->required()
+        ->type_name("NEW-NAME");
     with_group(command(*groups, typed, "delete", "dissolve a group; its guests run on",
                        [t] { return run_groups_delete(t->session, t->group); }));
     with_guest(with_group(command(*groups, typed, "add", "put a guest into a group",

@@ -107,15 +107,27 @@ Result<void> check_priority(const std::optional<std::uint32_t> &priority) {
     return {};
 }
 
-Result<std::string> new_id(const GroupRequest &request) {
-    if (!domain::valid_name(request.name)) {
-        return fail(EINVAL, "name is '" + request.name.substr(0, 80) +
+Result<void> check_name(const std::string &name) {
+    if (!domain::valid_name(name)) {
+        return fail(EINVAL, "name is '" + name.substr(0, 80) +
                                 "'; it must be 1 to 64 letters, digits, '.', '_' and '-', the "
                                 "first a letter or digit");
     }
-    if (domain::normal_uuid(request.name)) {
-        return fail(EINVAL, "name is '" + request.name +
-                                "'; a name that looks like a UUID would be taken for one");
+    if (domain::normal_uuid(name)) {
+        return fail(EINVAL,
+                    "name is '" + name + "'; a name that looks like a UUID would be taken for one");
+    }
+    return {};
+}
+
+Error taken(const AffinityGroup &there) {
+    return {EEXIST, "there is a group '" + there.name + "' with the UUID " + there.id +
+                        " already; change that one"};
+}
+
+Result<std::string> new_id(const GroupRequest &request) {
+    if (auto good = check_name(request.name); !good) {
+        return tl::unexpected(good.error());
     }
     if (request.id.empty()) {
         return domain::group_id(request.name);
@@ -141,8 +153,7 @@ Result<AffinityGroup> Groups::create(const GroupRequest &request) {
     }
     const AffinityGroup *there = find(*id) != nullptr ? find(*id) : find_by_name(request.name);
     if (there != nullptr) {
-        return fail(EEXIST, "there is a group '" + there->name + "' with the UUID " + there->id +
-                                " already; change that one");
+        return tl::unexpected(taken(*there));
     }
     Edit edit(*this);
     const AffinityGroup group{
@@ -159,6 +170,22 @@ Result<AffinityGroup> Groups::create(const GroupRequest &request) {
     return *find(*id);
 }
 
+// Domains that say the old name find the group by the UUID made of that, so no other group may have such a UUID.
+Result<std::string> Groups::name_of(const AffinityGroup &group, const std::string &wanted) const {
+    if (wanted.empty() || wanted == group.name) {
+        return group.name;
+    }
+    if (auto good = check_name(wanted); !good) {
+        return tl::unexpected(good.error());
+    }
+    for (const AffinityGroup *other : {find_by_name(wanted), find(domain::group_id(wanted))}) {
+        if (other != nullptr && other != &group) {
+            return tl::unexpected(taken(*other));
+        }
+    }
+    return wanted;
+}
+
 Result<AffinityGroup> Groups::change(std::string_view id, const GroupRequest &request) {
     const AffinityGroup *there = find(id);
     if (there == nullptr) {
@@ -169,14 +196,13 @@ Result<AffinityGroup> Groups::change(std::string_view id, const GroupRequest &re
     if (!priority || !guests) {
         return tl::unexpected(!priority ? priority.error() : guests.error());
     }
-    if (!request.name.empty() && request.name != there->name) {
-        return fail(EINVAL, "name is '" + request.name.substr(0, 80) + "', and the group is '" +
-                                there->name +
-                                "'; a group keeps its name, because domains find it by that");
+    auto name = name_of(*there, request.name);
+    if (!name) {
+        return tl::unexpected(name.error());
     }
     Edit edit(*this);
     const AffinityGroup group{
-        there->id, there->name, request.priority, GroupOrigin::by_operator, request.policy, 0};
+        there->id, *name, request.priority, GroupOrigin::by_operator, request.policy, 0};
     edit.put(group);
     if (request.members) {
         for (const std::string &vm : members(id)) {
@@ -262,7 +288,9 @@ Result<void> Groups::set_domain_group(std::string_view vm,
     Seats seats = edit.seats(*guest);
     std::optional<Membership> now;
     if (group) {
-        now = Membership{*guest, group->id, group->name, group->origin};
+        const AffinityGroup *named = find_by_name(group->name);
+        now = Membership{*guest, named == nullptr ? group->id : named->id, group->name,
+                         group->origin};
     }
     if (seats.by_domain == now) {
         return {};

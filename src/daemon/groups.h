@@ -23,7 +23,7 @@ namespace tidemark::daemon {
 // What an operator wants a group to be.
 struct GroupRequest {
     std::string id;   // UUID; empty: follows from the name
-    std::string name; // empty on change(): stays
+    std::string name; // empty on change(): stays; else its new one
     std::optional<std::uint32_t> priority;
     PolicySettings policy;
     std::optional<std::vector<std::string>> members; // not there: none, or on change() as they are
@@ -62,7 +62,7 @@ class Groups {
     // Failures have a sentence: EINVAL what was asked is wrong, EEXIST there is such a group, ENOENT
     // there is none, ENOSPC too many, else the store's.
     Result<AffinityGroup> create(const GroupRequest &request);
-    // Replaces policy and priority, and members if they are given. A group that formed by itself is the
+    // Replaces policy and priority, name and members if they are given. A group that formed by itself is the
     // operator's from then on, and stays when its last member goes.
     Result<AffinityGroup> change(std::string_view id, const GroupRequest &request);
     // Its members are in the group their domain names, if that is another one, else in none.
@@ -71,7 +71,7 @@ class Groups {
     Result<void> add_member(std::string_view id, std::string_view vm);
     Result<void> remove_member(std::string_view id, std::string_view vm);
 
-    // What the domain of `vm` says: forms the group if it has to. Nothing: says nothing (any more), or
+    // What the domain of `vm` says: the group of that name, else the one of that id, which forms if it has to. Nothing: says nothing (any more), or
     // it stopped.
     Result<void> set_domain_group(std::string_view vm, const std::optional<DomainGroup> &group);
 
@@ -83,6 +83,7 @@ class Groups {
     class Edit;
 
     explicit Groups(Store &store) : store_(store) {}
+    Result<std::string> name_of(const AffinityGroup &group, const std::string &wanted) const;
     // What add_member() and remove_member() are about.
     Result<std::pair<const AffinityGroup *, std::string>> group_and_guest(std::string_view id,
                                                                           std::string_view vm) const;

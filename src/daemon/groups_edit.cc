@@ -101,6 +101,14 @@ Result<void> Groups::Edit::commit() {
     return {};
 }
 
+bool Groups::Edit::name_is_free(const std::string &name) const {
+    const AffinityGroup *other = all_.find_by_name(name);
+    return (other == nullptr || groups_.contains(other->id)) &&
+           std::none_of(groups_.begin(), groups_.end(), [&](const auto &entry) {
+               return entry.second && entry.second->name == name;
+           });
+}
+
 Result<void> Groups::Edit::form_or_dissolve(const std::string &id) {
     const std::vector<std::string> in_it = members(id);
     if (in_it.size() > AffinityGroup::kMaxMembers) {
@@ -111,7 +119,9 @@ Result<void> Groups::Edit::form_or_dissolve(const std::string &id) {
     if (there == nullptr && !in_it.empty()) {
         // Only a domain's membership outlives its group: an operator's goes with it.
         const Membership said = *seats(in_it.front()).in_force();
-        groups_[id] = AffinityGroup{id, said.group_name, std::nullopt, said.origin, {}, 0};
+        const bool named = name_is_free(said.group_name);
+        groups_[id] =
+            AffinityGroup{id, named ? said.group_name : id, std::nullopt, said.origin, {}, 0};
     } else if (there != nullptr && in_it.empty() && there->origin != GroupOrigin::by_operator) {
         erase(id);
     }
@@ -181,7 +191,7 @@ std::vector<std::string> Groups::Edit::concerned_guests() const {
     for (const auto &[id, now] : groups_) {
         const auto was = all_.groups_.find(id);
         const bool same = now && was != all_.groups_.end() && was->second.policy == now->policy &&
-                          was->second.priority == now->priority;
+                          was->second.priority == now->priority && was->second.name == now->name;
         if (!same) {
             const std::vector<std::string> in_it = members(id);
             guests.insert(in_it.begin(), in_it.end());

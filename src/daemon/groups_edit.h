@@ -31,6 +31,7 @@ class Groups::Edit {
     const AffinityGroup *group(std::string_view id) const;
     // Everybody in force in the group as it will be.
     std::vector<std::string> members(std::string_view id) const;
+    bool name_is_free(const std::string &name) const;
     Result<void> settle();
     Result<void> form_or_dissolve(const std::string &id);
     Result<void> check_count() const;

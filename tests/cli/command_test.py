@@ -72,6 +72,13 @@ class Commands(unittest.TestCase):
         self.run_command("policy", "set", "--group", "web", "--priority", "9", "--window", "5")
         self.assertEqual(self.last()[2], {"name": "web", "priority": 9, "policy": {"prefetchWindow": 5, "reuseEnabled": True}})
 
+    def test_group_renamed(self):
+        self.fake.say(f"PUT {API}/affinity_groups/{GROUP}", {})
+        self.assertIn("called front", self.run_command("groups", "rename", "web", "front"))
+        method, target, body, match = self.last()
+        self.assertEqual((method, target, match), ("PUT", f"{API}/affinity_groups/{GROUP}", '"7"'))
+        self.assertEqual(body, {"name": "front", "priority": 150, "policy": {"prefetchWindow": 30, "reuseEnabled": True}})
+
     def test_stale_change_is_refused_with_the_daemons_sentence(self):
         self.fake.say(f"PUT {API}/affinity_groups/{GROUP}", {"title": "Precondition Failed", "detail": "somebody changed it"}, 412)
         self.assertIn("somebody changed it", self.run_command("groups", "set", "web", "--name", "new", exit=1))

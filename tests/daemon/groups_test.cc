@@ -126,7 +126,7 @@ TEST_CASE("what is wrong is refused with a sentence and changes nothing") {
     refused({"", "b", {}, {}, Strings{"nobody"}}, EINVAL, "nobody");
     CHECK(host.groups->size() == 1);
     CHECK(host.groups->change(kOne, {}).error().code == ENOENT);
-    CHECK(host.groups->change(domain::group_id("web"), {"", "b", {}, {}, {}}).error().code ==
+    CHECK(host.groups->change(domain::group_id("web"), {"", "a b", {}, {}, {}}).error().code ==
           EINVAL);
     CHECK(host.groups->add_member(kOne, kOne).error().code == ENOENT);
     CHECK(host.groups->remove_member(domain::group_id("web"), kOne).error().code == ENOENT);
@@ -194,6 +194,52 @@ TEST_CASE("who changes a group that formed by itself keeps it") {
     REQUIRE(host.groups->find_by_name("blue"));
     CHECK(host.groups->find_by_name("blue")->policy.window == 30);
     CHECK(host.groups->members(domain::group_id("blue")).empty());
+}
+
+TEST_CASE("a group that is renamed is found by both names") {
+    Fixture host;
+    const auto web = host.make("web", {kOne}), db = host.make("db");
+    const auto rename = [&](const AffinityGroup &group, const char *to) {
+        return host.groups->change(group.id, {"", to, {}, {}, {}});
+    };
+    const auto renamed = rename(web, "front");
+    REQUIRE(renamed);
+    CHECK(renamed->name == "front");
+    CHECK(renamed->id == web.id);
+    CHECK(host.heard == Strings{kOne});
+    for (const char *name : {"web", "front"}) {
+        REQUIRE(host.groups->set_domain_group(kTwo, Fixture::named(name)));
+        CHECK(host.groups->members(web.id) == Strings{kOne, kTwo});
+        CHECK(host.groups->size() == 2);
+    }
+    host.reopen();
+    CHECK(host.groups->find_by_name("front")->id == web.id);
+    CHECK(host.groups->find_by_name("web") == nullptr);
+
+    // Names that others have, or had: a domain that says one must not end up in two groups.
+    CHECK(rename(*renamed, "db").error().code == EEXIST);
+    CHECK(rename(db, "front").error().code == EEXIST);
+    CHECK(rename(db, "web").error().code == EEXIST);
+    CHECK(rename(db, "service:db").error().code == EINVAL);
+    CHECK(rename(*renamed, "web")->name == "web");
+}
+
+TEST_CASE("a domain finds a group by its name, whatever UUID an operator gave it") {
+    Fixture host;
+    const std::string id = "99999999-0000-4000-8000-000000000001";
+    REQUIRE(host.groups->create({id, "web", {}, {}, {}}));
+    REQUIRE(host.groups->set_domain_group(kOne, Fixture::named("web")));
+    CHECK(host.groups->members(id) == Strings{kOne});
+}
+
+TEST_CASE("a group forms although its name is taken by now") {
+    Fixture host;
+    const auto ops = host.make("ops", {kOne});
+    REQUIRE(host.groups->set_domain_group(kOne, Fixture::named("web")));
+    const std::string id = "99999999-0000-4000-8000-000000000001";
+    REQUIRE(host.groups->create({id, "web", {}, {}, {}}));
+    REQUIRE(host.groups->remove_member(ops.id, kOne));
+    CHECK(host.groups->group_of(kOne)->name == domain::group_id("web"));
 }
 
 TEST_CASE("deleting a group leaves its members without one") {

@@ -75,12 +75,20 @@ def groups(contract):
     etag = contract.ask("GET", path, 200).headers["etag"]
     contract.ask("PUT", path, 428, {"priority": 300})
     contract.ask("PUT", path, 412, {"priority": 300}, {"If-Match": '"0"'})
-    contract.ask("PUT", path, 422, {"name": "another"}, {"If-Match": etag})
+    contract.ask("PUT", path, 422, {"name": "not a name"}, {"If-Match": etag})
     changed = contract.ask_well("PUT", path, 200, {"policy": {"evictionPolicy": "FIFO"}}, {"If-Match": etag})
     assert changed.json["policy"] == {"evictionPolicy": "FIFO"} and changed.json["priority"] == 100
     contract.ask("PUT", path, 412, {}, {"If-Match": etag})
     whole = contract.ask("GET", path, 200)
     contract.ask_well("PUT", path, 200, whole.json, {"If-Match": whole.headers["etag"]})
+
+    taken = contract.ask("POST", GROUPS, 201, {"name": "db"}).headers["location"]
+    tag = {"If-Match": contract.ask("GET", path, 200).headers["etag"]}
+    contract.ask("PUT", path, 409, {"name": "db"}, tag)
+    renamed = contract.ask_well("PUT", path, 200, {"name": "front"}, tag)
+    assert renamed.json["name"] == "front" and path.endswith(renamed.json["groupID"])
+    contract.ask("PUT", taken, 409, {"name": "web"}, {"If-Match": "*"})
+    contract.ask("DELETE", taken, 204)
 
     members = path + "/members"
     contract.ask_well("POST", members, 201, {"vm": GUEST.upper()})
