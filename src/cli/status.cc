@@ -25,6 +25,21 @@ void print_tiers(const Json &tiers) {
         std::fputs(table.text().c_str(), stdout);
 }
 
+void print_loops(const Json &status) {
+    const Json &arbiter = member(status, "arbiter");
+    if (arbiter.is_object())
+        std::printf("budget  %s limits raised, %s lowered, %s moved%s\n",
+                    count_text(number_of(arbiter, "raised")).c_str(),
+                    count_text(number_of(arbiter, "lowered")).c_str(),
+                    bytes_text(number_of(arbiter, "movedBytes")).c_str(),
+                    bool_of(arbiter, "pressed") ? "; the host is short of memory" : "");
+    const Json &affinity = member(status, "affinity");
+    if (affinity.is_object())
+        std::printf("groups  %s prefetched for guests like others, %s starts replayed\n",
+                    bytes_text(number_of(affinity, "orderedBytes")).c_str(),
+                    count_text(number_of(affinity, "replays")).c_str());
+}
+
 } // namespace
 
 Exit run_tiers(const Session &session) {
@@ -71,7 +86,9 @@ Exit run_status(const Session &session) {
                 bytes_text(used).c_str());
     if (const double budget = budget_of(*status); budget > 0)
         std::printf("; %s of DRAM are for guests", bytes_text(budget).c_str());
-    std::puts("\n");
+    std::puts("");
+    print_loops(*status);
+    std::puts("");
     print_tiers(*tiers);
     return Exit::ok;
 }

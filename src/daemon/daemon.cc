@@ -154,6 +154,8 @@ class Daemon::Impl {
                 guests_->refresh(uuid);
             }
         });
+        status_.arbiter = [this] { return budget_->state(); };
+        status_.affinity = [this] { return affinity_->state(); };
         status_.libvirt_connected = [this] { return events_ != nullptr && events_->connected(); };
     }
 

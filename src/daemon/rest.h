@@ -3,6 +3,8 @@
 // The REST interface, a file for each part of it: rest_*.cc. openapi.json describes it.
 #pragma once
 
+#include "daemon/affinity_loop.h"
+#include "daemon/budget_loop.h"
 #include "daemon/router.h"
 
 #include <cstdint>
@@ -17,10 +19,8 @@ struct HostConfig;
 
 namespace tidemark::daemon {
 
-class AffinityLoop;
 class Domains;
 class Groups;
-class Guests;
 class HttpServer;
 class Metrics;
 class Settings;
@@ -35,6 +35,8 @@ struct DaemonStatus {
     std::int64_t started_unix_ms = 0;
     std::uint64_t budget = 0; // bytes of DRAM for all guests
     std::function<bool()> libvirt_connected;
+    std::function<BudgetState()> arbiter;
+    std::function<AffinityState()> affinity;
 };
 
 // Who has to know that a domain's file changed, or that it stopped.

@@ -22,6 +22,26 @@ nlohmann::json api_json(const HttpServer::Counters &counters) {
             {"timedOut", counters.timed_out}};
 }
 
+// Since the daemon began; pressed: the host is short of memory, so nobody is raised.
+nlohmann::json arbiter_json(const BudgetState &state) {
+    return {{"rounds", state.rounds},
+            {"raised", state.raised},
+            {"lowered", state.lowered},
+            {"movedBytes", state.moved_bytes},
+            {"pressed", state.pressed}};
+}
+
+nlohmann::json affinity_json(const AffinityState &state) {
+    return {{"orders", state.orders},
+            {"orderedBytes", state.ordered_bytes},
+            {"failedOrders", state.failed_orders},
+            {"records", state.records},
+            {"replays", state.replays},
+            {"replayedPages", state.replayed_pages},
+            {"right", state.right},
+            {"wrong", state.wrong}};
+}
+
 } // namespace
 
 void add_status_routes(Router &router, const DaemonStatus &status, const Guests &guests,
@@ -51,6 +71,8 @@ void add_status_routes(Router &router, const DaemonStatus &status, const Guests 
                               {"groups", groups.size()},
                               {"domains", domains.size()},
                               {"libvirtConnected", status.libvirt_connected()},
+                              {"arbiter", arbiter_json(status.arbiter())},
+                              {"affinity", affinity_json(status.affinity())},
                               {"api", api_json(server.counters())}});
     });
 }

@@ -37,6 +37,8 @@ class Commands(unittest.TestCase):
         self.assertIn("guests  2, 1 connected, 0 in trouble", out)
         self.assertIn("8 GiB of DRAM are for guests", out)
         self.assertIn("fast  nvme   10 GiB   100 GiB", self.run_command("tiers"))
+        for wanted in ("3 limits raised, 2 lowered, 1 GiB moved; the host is short", "512 MiB prefetched", "7 starts replayed"):
+            self.assertIn(wanted, out)
         self.assertEqual(json.loads(self.run_command("--json", "status"))["version"], "0.1.0")
 
     def test_top_once(self):

@@ -31,7 +31,10 @@ class Fake:
                  "policy": {"prefetchWindow": 30, "reuseEnabled": True}}
         self.groups = [group]
         self.guests = [guest(WEB1, "web1"), guest(DB1, "db1", connected=False, group=None)]
-        self.say("GET /api/v1/status", {"version": "0.1.0", "dramBudget": 8 * GIB})
+        self.say("GET /api/v1/status", {
+            "version": "0.1.0", "dramBudget": 8 * GIB,
+            "arbiter": {"rounds": 9, "raised": 3, "lowered": 2, "movedBytes": GIB, "pressed": True},
+            "affinity": {"orders": 4, "orderedBytes": GIB // 2, "replays": 7}})
         self.say("GET /api/v1/tiers", {"items": [
             {"path": "/srv/nvme", "name": "fast", "class": "nvme", "capacity": 100 * GIB, "used": 10 * GIB, "guests": 2,
              "degradedFor": 0}], "next": None})
