@@ -76,6 +76,7 @@ class BudgetLoop::Impl : public std::enable_shared_from_this<Impl> {
     }
 
     void look();
+    void make_room();
     void count(const Guest &guest);
     std::uint64_t most_of(const Guest &guest) const;
 
@@ -95,7 +96,8 @@ class BudgetLoop::Impl : public std::enable_shared_from_this<Impl> {
 
   private:
     std::optional<GuestDemand> demand_of(const Guest &guest) const;
-    void round();
+    std::vector<GuestDemand> demands();
+    void round(std::vector<GuestDemand> demands, bool pressed);
 };
 
 std::uint64_t BudgetLoop::Impl::most_of(const Guest &guest) const {
@@ -155,17 +157,33 @@ void BudgetLoop::Impl::count(const Guest &guest) {
     rate.unix_ms = guest.stats_unix_ms;
 }
 
-void BudgetLoop::Impl::round() {
-    std::vector<GuestDemand> demands;
-    state_.limits = state_.floors = 0;
+std::vector<GuestDemand> BudgetLoop::Impl::demands() {
+    std::vector<GuestDemand> all;
     for (const Guest *guest : guests_.all()) {
         if (auto demand = demand_of(*guest)) {
-            state_.floors += demand->floor;
-            demands.push_back(std::move(*demand));
+            all.push_back(std::move(*demand));
         }
     }
-    state_.pressed = pressure(options_.pressure_file) > options_.pressed_above;
-    const auto grants = arbiter_.round({state_.bytes, state_.pressed}, demands);
+    // What a guest was told that it starts with is kept for it until it is there.
+    for (const PreparedGuest &one :
+         options_.prepared ? options_.prepared() : std::vector<PreparedGuest>{}) {
+        if (guests_.find(one.uuid) == nullptr) {
+            GuestDemand demand;
+            demand.id = one.uuid;
+            demand.limit = demand.floor = demand.most = one.limit;
+            demand.memory = one.memory;
+            all.push_back(std::move(demand));
+        }
+    }
+    return all;
+}
+
+void BudgetLoop::Impl::round(std::vector<GuestDemand> demands, bool pressed) {
+    state_.limits = state_.floors = 0;
+    for (const GuestDemand &demand : demands) {
+        state_.floors += demand.floor;
+    }
+    const auto grants = arbiter_.round({state_.bytes, pressed}, demands);
     ++state_.rounds;
     for (std::size_t i = 0; i < grants.size(); ++i) {
         const std::uint64_t was = demands[i].limit, now = grants[i].limit;
@@ -180,6 +198,18 @@ void BudgetLoop::Impl::round() {
     }
 }
 
+// Only what the law demands: as if the host were short of memory, nobody is raised and nothing is traded.
+void BudgetLoop::Impl::make_room() {
+    std::vector<GuestDemand> all = demands();
+    std::uint64_t sum = 0;
+    for (const GuestDemand &demand : all) {
+        sum += demand.limit;
+    }
+    if (sum > state_.bytes) {
+        round(std::move(all), true);
+    }
+}
+
 // Once a second: is a round due, or has somebody said something that the last one did not know?
 void BudgetLoop::Impl::look() {
     const auto now = std::chrono::steady_clock::now();
@@ -190,7 +220,8 @@ void BudgetLoop::Impl::look() {
     if (again_ || now - last_round_ >= options_.period) {
         again_ = false;
         last_round_ = now;
-        round();
+        state_.pressed = pressure(options_.pressure_file) > options_.pressed_above;
+        round(demands(), state_.pressed);
     }
     timer_.expires_after(std::min(kLook, options_.period));
     timer_.async_wait([weak = weak_from_this()](boost::system::error_code cancelled) {
@@ -218,6 +249,10 @@ void BudgetLoop::stop() {
 void BudgetLoop::set_budget(std::uint64_t bytes) {
     impl_->state_.bytes = bytes;
     impl_->again_ = true;
+}
+
+void BudgetLoop::make_room() {
+    impl_->make_room();
 }
 
 const BudgetState &BudgetLoop::state() const {

@@ -17,8 +17,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace tidemark::daemon {
+
+// A domain that was told how much it starts with, and does not run yet.
+struct PreparedGuest {
+    std::string uuid;
+    std::uint64_t memory = 0, limit = 0;
+};
 
 struct BudgetOptions {
     std::uint64_t bytes = 0; // of DRAM for all guests
@@ -28,6 +35,8 @@ struct BudgetOptions {
     std::string pressure_file = "/proc/pressure/memory"; // not there: never pressed
     // What the guest's own element asks for, where the limit it was started with is less because DRAM was short.
     std::function<std::optional<std::uint64_t>(const std::string &uuid)> asked_for;
+    // All that are prepared; those that run may be among them.
+    std::function<std::vector<PreparedGuest>()> prepared;
 };
 
 // What is told of it, for /status and /metrics.
@@ -48,6 +57,9 @@ class BudgetLoop : public GuestObserver {
 
     void stop();
     void set_budget(std::uint64_t bytes);
+    // A guest was prepared: what it starts with is taken from the others now, not in the next round, so that the
+    // limits' sum is at no time above the budget.
+    void make_room();
     const BudgetState &state() const;
 
     void guest_connected(const Guest &guest) override;

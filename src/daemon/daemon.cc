@@ -80,6 +80,13 @@ class Daemon::Impl {
         BudgetOptions budget;
         budget.bytes = status_.budget;
         budget.asked_for = [this](const std::string &uuid) { return domains_->asked_for(uuid); };
+        budget.prepared = [this] {
+            std::vector<PreparedGuest> prepared;
+            for (const domain::ResolvedDomain *domain : domains_->all()) {
+                prepared.push_back({domain->uuid, domain->memory, domain->dram_limit});
+            }
+            return prepared;
+        };
         budget_ = std::make_unique<BudgetLoop>(io_, *guests_, budget);
         AffinityLoopOptions affinity;
         affinity.state_dir = config_.state_dir;
@@ -147,8 +154,10 @@ class Daemon::Impl {
             if (guest == nullptr || guest->stats.empty()) {
                 return std::nullopt;
             }
-            return Domains::InForce{guest->dram_limit(), guest->dram_used()};
+            const std::uint64_t limit = guest->granted != 0 ? guest->granted : guest->dram_limit();
+            return Domains::InForce{limit, guest->dram_used()};
         });
+        domains_->when_prepared([this] { budget_->make_room(); });
         groups_->listen([this](const std::vector<std::string> &guests) {
             for (const std::string &uuid : guests) {
                 guests_->refresh(uuid);

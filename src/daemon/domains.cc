@@ -170,6 +170,14 @@ Result<domain::ResolvedDomain> Domains::read_file(const std::string &uuid) const
     return resolved;
 }
 
+std::vector<const domain::ResolvedDomain *> Domains::all() const {
+    std::vector<const domain::ResolvedDomain *> all;
+    for (const auto &[uuid, known] : known_) {
+        all.push_back(&known.resolved);
+    }
+    return all;
+}
+
 const domain::ResolvedDomain *Domains::find(const std::string &uuid) const {
     const auto found = known_.find(uuid);
     return found == known_.end() ? nullptr : &found->second.resolved;
@@ -228,12 +236,16 @@ Result<domain::ResolvedDomain> Domains::prepare(const domain::Domain &domain) {
     if (!limit) {
         return tl::unexpected(limit.error());
     }
-    // It starts with what is free; the arbiter gives it more as others need less.
+    // It starts with what is free, or its floor, for which the arbiter makes room; it gives more as others need less.
     domain::ResolvedDomain granted = *resolved;
     const std::uint64_t whole = *limit / domain::kRegionBytes * domain::kRegionBytes;
     granted.dram_limit = std::max(std::min(whole, resolved->dram_limit),
                                   std::max(resolved->dram_floor, domain::kDramLeast));
-    return take(domain, std::move(granted), resolved->dram_limit);
+    auto taken = take(domain, std::move(granted), resolved->dram_limit);
+    if (taken && prepared_) {
+        prepared_();
+    }
+    return taken;
 }
 
 Result<domain::ResolvedDomain> Domains::change_element(const std::string &uuid,

@@ -43,6 +43,8 @@ class Domains {
                                                  const domain::HostConfig &config,
                                                  std::uint64_t budget);
     void measure_with(Measure measure) { measure_ = std::move(measure); }
+    // Called when a domain is about to start, before it is told what with.
+    void when_prepared(std::function<void()> prepared) { prepared_ = std::move(prepared); }
 
     // What the domain is started with: its floor fits beside the others', and it is a member of its
     // group from now on. EINVAL: the element cannot be had on this host; ENOSPC: its floor does not fit.
@@ -61,6 +63,7 @@ class Domains {
                             std::uint64_t floor) const;
 
     std::size_t size() const { return known_.size(); }
+    std::vector<const domain::ResolvedDomain *> all() const;
     const domain::ResolvedDomain *find(const std::string &uuid) const;
     std::uint64_t budget() const { return budget_; }
     std::uint64_t floors() const; // of all that are known, bytes
@@ -98,6 +101,7 @@ class Domains {
     const domain::HostConfig &config_;
     std::uint64_t budget_;
     Measure measure_;
+    std::function<void()> prepared_;
     std::map<std::string, Known> known_;
 };
 

@@ -21,7 +21,7 @@ class Shares:
     def __init__(self, machines):
         self.machines = machines
         self.seen = []
-        # A guest that starts with its floor when nothing is free takes it from the others in a round.
+        # A guest that starts with its floor when nothing is free takes it from the others at once; their QEMUs hear of it then.
         wait_for(lambda: sum(self.limits()) <= BUDGET, 60, "the limits' sum stays above the budget")
 
     def limits(self):
