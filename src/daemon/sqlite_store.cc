@@ -10,7 +10,7 @@
 namespace tidemark::daemon {
 namespace {
 
-// Version 1. A later one is a step from the one before: migrate() runs the steps that a file lacks.
+// A later version is a step from the one before: migrate() runs the steps that a file lacks.
 constexpr const char *kToVersion1 = R"(
 CREATE TABLE affinity_group (
   id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, priority INTEGER, origin TEXT NOT NULL,
@@ -24,6 +24,15 @@ CREATE TABLE record (
 CREATE TABLE highest (revision INTEGER NOT NULL);
 INSERT INTO highest VALUES (0);
 )";
+
+constexpr const char *kToVersion2 = R"(
+CREATE TABLE forecast_error (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, vm TEXT NOT NULL, unix_ms INTEGER NOT NULL,
+  error TEXT NOT NULL);
+)";
+
+constexpr const char *kSteps[] = {kToVersion1, kToVersion2};
+static_assert(std::size(kSteps) == kStoreSchema);
 
 Result<AffinityGroup> group_of(const SqliteStatement &row) {
     AffinityGroup group;
@@ -166,6 +175,40 @@ class SqliteStore : public Store {
         return remove.run();
     }
 
+    Result<std::vector<ForecastError>> forecast_errors() override {
+        auto query = file_->prepare("SELECT vm, unix_ms, error FROM forecast_error ORDER BY number");
+        std::vector<ForecastError> all;
+        auto read = query.each([&](const SqliteStatement &row) -> Result<void> {
+            all.push_back({row.text(0), row.number(1), row.text(2)});
+            return {};
+        });
+        if (!read) {
+            return tl::unexpected(read.error());
+        }
+        return all;
+    }
+
+    Result<void> add(const ForecastError &error) override {
+        if (error.error.size() > kForecastErrorBytes) {
+            return fail(EMSGSIZE, "the error of a forecast has at most " +
+                                      std::to_string(kForecastErrorBytes) + " bytes");
+        }
+        return file_->transaction([&]() -> Result<void> {
+            auto put = file_->prepare(
+                "INSERT INTO forecast_error (vm, unix_ms, error) VALUES (?1, ?2, ?3)");
+            put.bind(1, error.vm);
+            put.bind(2, error.unix_ms);
+            put.bind(3, error.error);
+            if (auto done = put.run(); !done) {
+                return done;
+            }
+            auto trim = file_->prepare("DELETE FROM forecast_error WHERE number <= "
+                                       "(SELECT max(number) FROM forecast_error) - ?1");
+            trim.bind(1, static_cast<std::int64_t>(kForecastErrorsMost));
+            return trim.run();
+        });
+    }
+
   private:
     Result<void> remove_all(const GroupChanges &changes) {
         for (const std::string &id : changes.remove_groups) {
@@ -261,8 +304,8 @@ Result<void> migrate(SqliteFile &file, const std::string &path) {
         return {};
     }
     return file.transaction([&]() -> Result<void> {
-        if (*version < 1) {
-            if (auto done = file.execute(kToVersion1); !done) {
+        for (auto step = static_cast<std::size_t>(*version); step < std::size(kSteps); ++step) {
+            if (auto done = file.execute(kSteps[step]); !done) {
                 return done;
             }
         }

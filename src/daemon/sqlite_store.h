@@ -16,6 +16,6 @@ namespace tidemark::daemon {
 // sentence, and left as it is.
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string &path);
 
-inline constexpr int kStoreSchema = 1;
+inline constexpr int kStoreSchema = 2;
 
 } // namespace tidemark::daemon

@@ -66,6 +66,15 @@ constexpr RecordBound record_bound(RecordKind kind) {
 }
 inline constexpr std::size_t kRecordKeyMost = 128; // bytes
 
+// How right a forecast of a live migration was, in JSON as QEMU told it and takes it again.
+struct ForecastError {
+    std::string vm; // UUID
+    std::int64_t unix_ms = 0;
+    std::string error;
+};
+inline constexpr std::size_t kForecastErrorsMost = 128; // the oldest goes
+inline constexpr std::size_t kForecastErrorBytes = 4096;
+
 class Store {
   public:
     virtual ~Store() = default;
@@ -81,6 +90,9 @@ class Store {
     virtual Result<std::optional<std::string>> get(RecordKind kind, std::string_view key) = 0;
     virtual Result<void> put(RecordKind kind, std::string_view key, std::string_view value) = 0;
     virtual Result<void> remove(RecordKind kind, std::string_view key) = 0; // absent: fine
+
+    virtual Result<std::vector<ForecastError>> forecast_errors() = 0; // oldest first
+    virtual Result<void> add(const ForecastError &error) = 0;
 };
 
 } // namespace tidemark::daemon

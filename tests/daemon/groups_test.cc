@@ -45,6 +45,8 @@ class FailingStore : public Store {
     Result<void> remove(RecordKind kind, std::string_view key) override {
         return to_.remove(kind, key);
     }
+    Result<std::vector<ForecastError>> forecast_errors() override { return to_.forecast_errors(); }
+    Result<void> add(const ForecastError &error) override { return to_.add(error); }
 
   private:
     Store &to_;

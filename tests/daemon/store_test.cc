@@ -45,6 +45,39 @@ void put_content(const std::string &path, const std::string &bytes) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
+// A second program at the file, which must not be open.
+void run_sql(const std::string &path, const std::string &sql) {
+    sqlite3 *raw = nullptr;
+    REQUIRE(sqlite3_open(path.c_str(), &raw) == SQLITE_OK);
+    char *why = nullptr;
+    const int done = sqlite3_exec(raw, sql.c_str(), nullptr, nullptr, &why);
+    INFO(sql << ": " << (why == nullptr ? "" : why));
+    CHECK(done == SQLITE_OK);
+    sqlite3_free(why);
+    sqlite3_close(raw);
+}
+
+// What tidemarkd made when it knew nothing of forecasts; never to be changed.
+const char *const kVersion1 = R"(
+CREATE TABLE affinity_group (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, priority INTEGER, origin TEXT NOT NULL,
+  policy TEXT NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE membership (
+  vm TEXT NOT NULL, by_operator INTEGER NOT NULL, group_id TEXT NOT NULL, group_name TEXT NOT NULL,
+  origin TEXT NOT NULL, PRIMARY KEY (vm, by_operator)) WITHOUT ROWID;
+CREATE TABLE record (
+  kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE TABLE highest (revision INTEGER NOT NULL);
+INSERT INTO highest VALUES (77);
+INSERT INTO affinity_group VALUES ('00000000-0000-4000-8000-000000000001', 'web', 300, 'operator',
+  '{"coldAge":60,"evictionPolicy":"FIFO"}', 41);
+INSERT INTO membership VALUES ('11111111-2222-4333-8444-000000000001', 1,
+  '00000000-0000-4000-8000-000000000001', 'web', 'operator');
+INSERT INTO record VALUES (1, '11111111-2222-4333-8444-000000000001', '{"dramLimit":268435456}');
+PRAGMA user_version = 1;
+)";
+
 void require_refused(const std::string &path, const char *why) {
     const std::string before = content(path);
     auto store = open_sqlite_store(path);
@@ -155,6 +188,56 @@ TEST_CASE("a log that ends in the middle loses the last change only, and is no o
     }
 }
 
+TEST_CASE("a file of version 1 is brought up to date, with all that is in it") {
+    const test::TempDir folder;
+    const std::string path = folder / "a.db";
+    run_sql(path, kVersion1);
+    for (int life = 0; life < 2; ++life) {
+        auto store = open(path);
+        const auto groups = store->groups().value();
+        REQUIRE(groups.size() == 1);
+        CHECK(groups[0].name == "web");
+        CHECK(groups[0].priority == 300U);
+        CHECK(groups[0].policy.cold == 60U);
+        CHECK(groups[0].revision == 41);
+        CHECK(store->revision() == 77U);
+        CHECK(store->memberships()->size() == 1);
+        CHECK(store->get(RecordKind::settings, "11111111-2222-4333-8444-000000000001") ==
+              std::optional<std::string>(R"({"dramLimit":268435456})"));
+        CHECK(store->forecast_errors()->size() == static_cast<std::size_t>(life));
+        CHECK(store->add({"11111111-2222-4333-8444-000000000001", 5, "{}"}));
+    }
+    run_sql(path, "SELECT 1 / (SELECT user_version = 2 FROM pragma_user_version)");
+}
+
+TEST_CASE("a file that cannot be brought up to date stays as it is") {
+    const test::TempDir folder;
+    const std::string path = folder / "a.db";
+    run_sql(path, kVersion1);
+    run_sql(path, "CREATE TABLE forecast_error (something TEXT)"); // in the way of the step
+    REQUIRE_FALSE(open_sqlite_store(path));
+    run_sql(path, "DROP TABLE forecast_error");
+    CHECK(open(path)->groups()->size() == 1);
+}
+
+TEST_CASE("errors of forecasts are kept in order, the newest of them") {
+    const test::TempDir folder;
+    const std::string path = folder / "a.db";
+    const int most = static_cast<int>(kForecastErrorsMost);
+    auto store = open(path);
+    for (int i = 0; i < most + 10; ++i) {
+        REQUIRE(store->add({"vm", i, "{}"}));
+    }
+    CHECK(store->add({"vm", 0, std::string(kForecastErrorBytes + 1, 'x')}).error().code ==
+          EMSGSIZE);
+    store.reset();
+    const auto errors = open(path)->forecast_errors().value();
+    REQUIRE(errors.size() == kForecastErrorsMost);
+    CHECK(errors.front().unix_ms == 10);
+    CHECK(errors.back().unix_ms == most + 9);
+    CHECK(errors.back().vm == "vm");
+}
+
 TEST_CASE("files that are not ours are refused and left as they are") {
     const test::TempDir folder;
     const std::string path = folder / "a.db";
@@ -164,10 +247,7 @@ TEST_CASE("files that are not ours are refused and left as they are") {
     }
     SECTION("of a newer schema") {
         open(path).reset();
-        sqlite3 *raw = nullptr;
-        REQUIRE(sqlite3_open(path.c_str(), &raw) == SQLITE_OK);
-        sqlite3_exec(raw, "PRAGMA user_version = 99", nullptr, nullptr, nullptr);
-        sqlite3_close(raw);
+        run_sql(path, "PRAGMA user_version = 99");
         require_refused(path, "newer");
     }
     SECTION("cut off, or overwritten in the middle") {
