@@ -22,7 +22,7 @@ struct TopOptions {
 // What may be set about a guest or a group; empty: stays as it is.
 struct PolicyOptions {
     std::optional<std::string> eviction; // lru, lfu, fifo
-    std::optional<bool> prefetch, reuse, learn;
+    std::optional<bool> prefetch, reuse, learn, learn_writes;
     std::optional<std::uint32_t> window_s, cold_s, slowdown_permille, priority;
     std::optional<std::string> dram, floor; // "4GiB", or "25%" of its memory
     bool empty() const;

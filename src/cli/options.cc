@@ -96,6 +96,8 @@ void add_group_policy(CLI::App *app, PolicyOptions &policy) {
     add_number(app, "--cold", policy.cold_s, 1, domain::kColdMost,
                "seconds after which an unused page leaves DRAM");
     add_switch(app, "--reuse", policy.reuse, "stored and reported; has no effect yet");
+    add_switch(app, "--learn-writes", policy.learn_writes,
+               "watch what it writes, for forecasts of a migration");
     add_number(app, "--priority", policy.priority, 1, domain::kPriorityMost,
                "its weight when DRAM is shared out");
 }

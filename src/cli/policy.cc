@@ -27,7 +27,7 @@ std::string number_text(double value) {
 } // namespace
 
 bool PolicyOptions::empty() const {
-    return !eviction && !prefetch && !reuse && !learn && !window_s && !cold_s &&
+    return !eviction && !prefetch && !reuse && !learn && !learn_writes && !window_s && !cold_s &&
            !slowdown_permille && !priority && !dram && !floor;
 }
 
@@ -48,6 +48,8 @@ void put_policy(const PolicyOptions &options, Json &policy) {
         policy["reclaimSlowdown"] = *options.slowdown_permille;
     if (options.learn)
         policy["learn"] = *options.learn;
+    if (options.learn_writes)
+        policy["learnWrites"] = *options.learn_writes;
 }
 
 std::string policy_text(const Json &policy) {
@@ -74,6 +76,7 @@ void add_policy_rows(const Json &policy, Table &table) {
                                     {"coldAge", "cold after", " s"},
                                     {"reclaimSlowdown", "slowdown", " per mille"},
                                     {"learn", "learn", ""},
+                                    {"learnWrites", "learn writes", ""},
                                     {"reuseEnabled", "reuse", " (no effect yet)"}};
     for (const Row &row : kRows) {
         const Json &value = member(policy, row.key);

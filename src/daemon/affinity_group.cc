@@ -120,6 +120,7 @@ nlohmann::json policy_to_json(const PolicySettings &policy) {
     domain::put(json, "coldAge", policy.cold);
     domain::put(json, "reclaimSlowdown", policy.slowdown);
     domain::put(json, "learn", policy.learn);
+    domain::put(json, "learnWrites", policy.learn_writes);
     return json;
 }
 
@@ -129,7 +130,7 @@ Result<PolicySettings> policy_from_json(const nlohmann::json &json, const std::s
     }
     if (auto unknown =
             unknown_member(json, {"reuseEnabled", "prefetchEnabled", "prefetchWindow",
-                                  "evictionPolicy", "coldAge", "reclaimSlowdown", "learn"})) {
+                                  "evictionPolicy", "coldAge", "reclaimSlowdown", "learn", "learnWrites"})) {
         return fail(EINVAL, where + ": " + *unknown);
     }
     PolicySettings policy;
@@ -141,6 +142,7 @@ Result<PolicySettings> policy_from_json(const nlohmann::json &json, const std::s
     reader.read("coldAge", policy.cold, 1, domain::kColdMost);
     reader.read("reclaimSlowdown", policy.slowdown, 0, domain::kSlowdownMost);
     reader.read("learn", policy.learn);
+    reader.read("learnWrites", policy.learn_writes);
     if (!reader.sentence.empty()) {
         return fail(EINVAL, reader.sentence);
     }

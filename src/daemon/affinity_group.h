@@ -39,7 +39,8 @@ struct AffinityGroup {
 const char *to_string(GroupOrigin origin); // "operator", "domain", "service"
 std::optional<GroupOrigin> group_origin_of(std::string_view text);
 
-// {"reuseEnabled","prefetchEnabled","prefetchWindow","evictionPolicy","coldAge","reclaimSlowdown","learn"};
+// {"reuseEnabled","prefetchEnabled","prefetchWindow","evictionPolicy","coldAge","reclaimSlowdown","learn",
+// "learnWrites"};
 // what nobody said is left out.
 nlohmann::json policy_to_json(const PolicySettings &policy);
 // The same; null or absent: not said. A member that is unknown, of a wrong type or out of bounds is

@@ -114,6 +114,7 @@ void Guests::Impl::adopt(GuestEntry &entry, std::shared_ptr<QmpSession> session,
     entry.pushing = 0;
     entry.push_again = false;
     entry.answered.clear();
+    entry.learn_writes.reset();
     if (another) {
         entry.learned_tried.clear();
         entry.learned_saved = std::chrono::steady_clock::now();

@@ -14,6 +14,7 @@ namespace tidemark::daemon {
 void Guests::Impl::push_settings(GuestEntry &entry) {
     if (!entry.session)
         return;
+    push_learn_writes(entry);
     if (entry.pushing > 0) {
         entry.push_again = true;
         return;
@@ -51,6 +52,28 @@ void Guests::Impl::push_settings(GuestEntry &entry) {
     }
     if (!refused)
         guest.settings_problem.clear();
+}
+
+// Of the whole guest, not of a backend. It began with what its resolved domain says.
+void Guests::Impl::push_learn_writes(GuestEntry &entry) {
+    const auto said = entry.guest.settings.policy.learn_writes;
+    if ((!said && !entry.learn_writes) || entry.learn_writes == said.value_or(false))
+        return;
+    entry.learn_writes = said.value_or(false);
+    execute(entry, "tiered-migration-configure", {{"learn", *entry.learn_writes}},
+            [weak = weak_from_this(), of = std::weak_ptr(shared(entry)),
+             session = std::weak_ptr(entry.session)](const Result<json> &answer) {
+                const auto self = weak.lock();
+                const auto guest = of.lock();
+                if (answer || !self || !guest || !guest->session ||
+                    guest->session != session.lock())
+                    return;
+                if (answer.error().code != EINVAL)
+                    guest->learn_writes.reset(); // the next push says it again
+                self->log_once("learn-writes " + guest->guest.uuid,
+                               "guest " + guest->guest.name + ": its writes are not learnt: " +
+                                   answer.error().sentence);
+            });
 }
 
 void Guests::Impl::take_pushed(GuestEntry &entry, const std::string &backend, const json &arguments,

@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -62,6 +63,7 @@ struct GuestEntry {
     std::uint64_t settings_generation = 0;
     // What was answered last, taken or refused, by backend: not sent again as long as it is the same.
     std::map<std::string, nlohmann::json> answered;
+    std::optional<bool> learn_writes; // what its QEMU was told, if anybody had a word about it
 
     // The group whose members' knowledge this QEMU has; "": none yet.
     std::string learned_group;
@@ -118,6 +120,7 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
 
     // guest_push.cc
     void push_settings(GuestEntry &entry);
+    void push_learn_writes(GuestEntry &entry);
     void take_pushed(GuestEntry &entry, const std::string &backend, const json &arguments,
                      const Result<json> &answer);
 

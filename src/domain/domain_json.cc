@@ -24,6 +24,7 @@ json policy_json(const Policy &policy) {
     put(out, "slowdown", policy.slowdown);
     put(out, "learn", policy.learn);
     put(out, "reuse", policy.reuse);
+    put(out, "learn-writes", policy.learn_writes);
     return out;
 }
 
@@ -36,6 +37,7 @@ Policy policy_from(JsonFields fields) {
     policy.slowdown = fields.count("slowdown", 0, kSlowdownMost);
     policy.learn = fields.boolean("learn");
     policy.reuse = fields.boolean("reuse");
+    policy.learn_writes = fields.boolean("learn-writes");
     return policy;
 }
 

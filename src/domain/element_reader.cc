@@ -185,7 +185,8 @@ TierElement read_tier(const xml::Element &element, Problems &problems) {
 
 Policy read_policy(const xml::Element &element, Problems &problems) {
     Attributes attributes(element, problems,
-                          {"eviction", "prefetch", "window", "cold", "slowdown", "learn", "reuse"});
+                          {"eviction", "prefetch", "window", "cold", "slowdown", "learn", "reuse",
+                           "learn-writes"});
     must_be_empty(element, problems);
     Policy policy;
     if (const std::string *eviction = attributes.text("eviction")) {
@@ -200,6 +201,7 @@ Policy read_policy(const xml::Element &element, Problems &problems) {
     policy.slowdown = attributes.count("slowdown", 0, kSlowdownMost);
     policy.learn = attributes.on_off("learn");
     policy.reuse = attributes.on_off("reuse");
+    policy.learn_writes = attributes.on_off("learn-writes");
     return policy;
 }
 

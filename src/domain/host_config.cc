@@ -146,7 +146,8 @@ void read_rules(Reading &reading) {
 
 void read_defaults(Reading &reading) {
     auto section = reading.section("defaults", {"dram", "floor", "priority", "eviction", "prefetch",
-                                                "window", "cold", "slowdown", "learn", "reuse"});
+                                                "window", "cold", "slowdown", "learn", "reuse",
+                                                "learn_writes"});
     HostConfig &config = reading.config;
     section.amount("dram", config.default_dram);
     section.amount("floor", config.default_floor);
@@ -161,6 +162,7 @@ void read_defaults(Reading &reading) {
     section.count("slowdown", 0, kSlowdownMost, config.policy.slowdown);
     section.boolean("learn", config.policy.learn);
     section.boolean("reuse", config.policy.reuse);
+    section.boolean("learn_writes", config.policy.learn_writes);
 }
 
 void read_host(Reading &reading) {

@@ -46,6 +46,7 @@ Policy Policy::or_else(const Policy &other) const {
     take(both.slowdown, other.slowdown);
     take(both.learn, other.learn);
     take(both.reuse, other.reuse);
+    take(both.learn_writes, other.learn_writes);
     return both;
 }
 

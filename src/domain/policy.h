@@ -26,7 +26,8 @@ struct Policy {
     std::optional<std::uint32_t> cold;     // seconds, 1..kColdMost
     std::optional<std::uint32_t> slowdown; // per mille, 0..kSlowdownMost
     std::optional<bool> learn;
-    std::optional<bool> reuse; // stored and reported; no effect yet
+    std::optional<bool> reuse;        // stored and reported; no effect yet
+    std::optional<bool> learn_writes; // before any migration: which pages are written, and when
 
     // What is not said here is taken from `other`.
     Policy or_else(const Policy &other) const;

@@ -22,6 +22,7 @@ void put_policy(json &into, const Policy &policy) {
     put(into, "reclaim-slowdown", policy.slowdown);
     put(into, "learn", policy.learn);
     put(into, "reuse", policy.reuse);
+    put(into, "learn-writes", policy.learn_writes);
 }
 
 Policy read_policy(JsonFields &fields) {
@@ -33,6 +34,7 @@ Policy read_policy(JsonFields &fields) {
     policy.slowdown = fields.count("reclaim-slowdown", 0, kSlowdownMost);
     policy.learn = fields.boolean("learn");
     policy.reuse = fields.boolean("reuse");
+    policy.learn_writes = fields.boolean("learn-writes");
     return policy;
 }
 

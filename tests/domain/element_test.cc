@@ -11,7 +11,7 @@ TEST_CASE("a full element is read") {
         "<t:affinity group='db'/>\n<t:tier name='fast' capacity='8GiB' write-budget='0'/>"
         "<t:tier class='qlc' path='/mnt/a b' capacity='1T'/>"
         "<!-- a comment --><t:policy eviction='lfu' prefetch='off' window='3600' cold='172800' "
-        "slowdown='0' learn='off' reuse='on'/>"
+        "slowdown='0' learn='off' reuse='on' learn-writes='off'/>"
         "<t:label> two\n  words </t:label><t:label>x</t:label>")));
     CAPTURE(parsed.problems);
     REQUIRE(parsed.problems.empty());
@@ -30,7 +30,7 @@ TEST_CASE("a full element is read") {
     REQUIRE(read.tiers.size() == 2);
     CHECK(read.tiers[0] == TierElement{"fast", TierClass::nvme, "", 8ULL << 30, 0});
     CHECK(read.tiers[1] == TierElement{"", TierClass::qlc, "/mnt/a b", 1ULL << 40, std::nullopt});
-    CHECK(read.policy == Policy{Eviction::lfu, false, 3600U, 172800U, 0U, false, true});
+    CHECK(read.policy == Policy{Eviction::lfu, false, 3600U, 172800U, 0U, false, true, false});
     CHECK(read.labels == std::vector<std::string>{"two words", "x"});
 }
 

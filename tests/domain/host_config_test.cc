@@ -78,6 +78,7 @@ cold = 60
 slowdown = 0
 learn = true
 reuse = true
+learn_writes = false
 )",
                                      "t.toml");
     REQUIRE(config);
@@ -99,7 +100,7 @@ reuse = true
     CHECK(config->default_dram == Amount::percent(50));
     CHECK(config->default_floor == Amount::bytes(1ULL << 30));
     CHECK(config->priority == 7);
-    CHECK(config->policy == Policy{Eviction::fifo, false, 20U, 60U, 0U, true, true});
+    CHECK(config->policy == Policy{Eviction::fifo, false, 20U, 60U, 0U, true, true, false});
     REQUIRE(config->rules.size() == 1);
     CHECK(config->rules[0].matches("web-1", "", {"x", "production"}));
     CHECK(!config->rules[0].matches("web-1", "", {}));

@@ -17,7 +17,7 @@ const std::string kFull =
             "<t:affinity group='db'/><t:tier name='fast' write-budget='0'/>"
             "<t:tier class='qlc' path='/mnt/x' capacity='1T'/>"
             "<t:policy eviction='lfu' prefetch='off' window='5' cold='6' slowdown='7' learn='off' "
-            "reuse='on'/><t:label>&#228;</t:label>");
+            "reuse='on' learn-writes='on'/><t:label>&#228;</t:label>");
 
 ResolvedDomain resolved() {
     const auto result = resolve(parse_domain(domain_xml(kFull)).domain, host_with_tiers());
@@ -118,6 +118,7 @@ TEST_CASE("the file has exactly the keys that QEMU and the daemon agreed on") {
             {"reclaim-slowdown", 7},
             {"learn", false},
             {"reuse", true},
+            {"learn-writes", true},
             {"group", "de5b82b9-08bb-58ea-b92d-e9d20f08f686"},
             {"group-name", "db"},
             {"labels", {"\xc3\xa4"}},
@@ -129,7 +130,8 @@ TEST_CASE("what is not said is not in the file") {
     REQUIRE(plain);
     const json file = to_json(*plain);
     for (const char *key : {"eviction-policy", "cold-age", "prefetch", "prefetch-window",
-                            "reclaim-slowdown", "learn", "reuse", "group", "group-name", "service"})
+                            "reclaim-slowdown", "learn", "reuse", "learn-writes", "group",
+                            "group-name", "service"})
         CHECK(!file.contains(key));
 }
 

@@ -39,7 +39,7 @@ GOOD = [
     element("", TIER.format("write-budget='0GiB'")), element("", TIER.format("write-budget='12T'")),
     element("", "<t:policy eviction='fifo' prefetch='on' window='1' cold='1' slowdown='0'/>"),
     element("", "<t:policy eviction='lru' window='3600' cold='172800' slowdown='500' reuse='on'/>"),
-    element("", "<t:policy window='2999' cold='171999' slowdown='499' learn='off' prefetch='off'/>"),
+    element("", "<t:policy window='2999' cold='171999' slowdown='499' learn='off' learn-writes='on' prefetch='off'/>"),
     element("", "<t:policy window='3599' cold='169999' slowdown='99'/>"),
     element("", "<t:policy window='999' cold='99999' slowdown='9'/>"),
     element("mode='off'"), element("mode='off' nonsense='1' dram='0'", "text<t:nonsense/><x y='1'/>"),
@@ -62,7 +62,7 @@ BAD = [
         "cold": ("0", "172801", "173000", "180000", "200000", "", "-5"),
         "slowdown": ("501", "600", "1000", "", "00", "1.5"),
         "eviction": ("", "LRU", "random", "lru "), "prefetch": ("", "yes", "true", "1", "ON"),
-        "learn": ("maybe",), "reuse": ("maybe",), "colour": ("red",),
+        "learn": ("maybe",), "learn-writes": ("maybe",), "reuse": ("maybe",), "colour": ("red",),
     }.items() for value in values
 ] + [
     element("", f"<t:affinity {attributes}/>")
