@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/guest_stats.h"
 
+#include "daemon/answer_fields.h"
+
 #include <cerrno>
-#include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace tidemark::daemon {
@@ -12,112 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kTextMost = 4096;
-constexpr std::uint64_t kBackendMost = std::uint64_t{1} << 45; // of one, in bytes
-
-// Reads the members of one object. The first that has the wrong type is remembered.
-class Fields {
-  public:
-    Fields(const json &object, std::string &problem) : object_(object), problem_(problem) {
-        if (!object_.is_object())
-            wrong("an element", "is not an object");
-    }
-
-    void read(const char *name, std::uint64_t &to) {
-        const json *value = member(name);
-        if (value == nullptr)
-            return;
-        if (value->is_number_unsigned())
-            to = value->get<std::uint64_t>();
-        else
-            wrong(name, "is not a whole number");
-    }
-
-    // An amount of memory. A sum over all guests must not overflow.
-    void bytes(const char *name, std::uint64_t &to) {
-        read(name, to);
-        if (to > kBackendMost) {
-            wrong(name, "is too large");
-            to = 0;
-        }
-    }
-
-    void read(const char *name, std::uint32_t &to) {
-        std::uint64_t wide = to;
-        read(name, wide);
-        if (wide > std::numeric_limits<std::uint32_t>::max())
-            wrong(name, "is too large");
-        else
-            to = static_cast<std::uint32_t>(wide);
-    }
-
-    void read(const char *name, double &to) {
-        const json *value = member(name);
-        if (value == nullptr)
-            return;
-        if (value->is_number() && std::isfinite(value->get<double>()))
-            to = value->get<double>();
-        else
-            wrong(name, "is not a number");
-    }
-
-    void read(const char *name, bool &to) {
-        const json *value = member(name);
-        if (value == nullptr)
-            return;
-        if (value->is_boolean())
-            to = value->get<bool>();
-        else
-            wrong(name, "is neither true nor false");
-    }
-
-    void read(const char *name, std::string &to) {
-        const json *value = member(name);
-        if (value == nullptr)
-            return;
-        if (value->is_string() && value->get_ref<const std::string &>().size() <= kTextMost)
-            to = value->get_ref<const std::string &>();
-        else
-            wrong(name, "is not a text, or too long");
-    }
-
-    // Calls each(element) for a list of at most `most` elements.
-    template <typename Each> void list(const char *name, std::size_t most, Each each) {
-        const json *value = member(name);
-        if (value == nullptr)
-            return;
-        if (!value->is_array() || value->size() > most) {
-            wrong(name, "is not a list, or too long");
-            return;
-        }
-        for (const json &element : *value)
-            each(element);
-    }
-
-    const json *member(const char *name) const {
-        if (!object_.is_object())
-            return nullptr;
-        const auto found = object_.find(name);
-        return found == object_.end() ? nullptr : &*found;
-    }
-
-    Fields inner(const char *name) const {
-        static const json nothing = json::object();
-        const json *value = member(name);
-        return {value == nullptr ? nothing : *value, problem_};
-    }
-
-  private:
-    void wrong(const char *name, const char *what) {
-        if (problem_.empty())
-            problem_ = std::string(name) + " " + what;
-    }
-
-    const json &object_;
-    std::string &problem_;
-};
-
-void read_counters(Fields from, std::string &problem, CounterStats &to) {
+void read_counters(AnswerFields from, std::string &problem, CounterStats &to) {
     from.read("faults", to.faults);
     from.read("faults-untouched", to.untouched);
     from.read("faults-staged", to.staged);
@@ -137,7 +32,7 @@ void read_counters(Fields from, std::string &problem, CounterStats &to) {
     from.read("discarded-pages", to.discarded_pages);
     from.read("move-busy", to.move_busy);
     from.list("prefetch", 32, [&](const json &element) {
-        Fields of(element, problem);
+        AnswerFields of(element, problem);
         PrefetchStats prefetch;
         of.read("origin", prefetch.origin);
         of.read("issued", prefetch.issued);
@@ -149,7 +44,7 @@ void read_counters(Fields from, std::string &problem, CounterStats &to) {
 }
 
 TierStats read_tier(const json &element, std::string &problem) {
-    Fields from(element, problem);
+    AnswerFields from(element, problem);
     TierStats to;
     from.read("path", to.path);
     from.read("class", to.klass);
@@ -166,12 +61,12 @@ TierStats read_tier(const json &element, std::string &problem) {
     return to;
 }
 
-void read_latency(Fields from, std::string &problem, BackendStats &to) {
+void read_latency(AnswerFields from, std::string &problem, BackendStats &to) {
     from.read("p50", to.latency_p50_ns);
     from.read("p99", to.latency_p99_ns);
     from.read("p999", to.latency_p999_ns);
     from.list("buckets", kMaxBuckets, [&](const json &element) {
-        Fields of(element, problem);
+        AnswerFields of(element, problem);
         HistogramBucket bucket;
         of.read("below", bucket.below);
         of.read("count", bucket.count);
@@ -180,7 +75,7 @@ void read_latency(Fields from, std::string &problem, BackendStats &to) {
 }
 
 BackendStats read_backend(const json &element, std::string &problem) {
-    Fields from(element, problem);
+    AnswerFields from(element, problem);
     BackendStats to;
     from.read("id", to.id);
     from.bytes("size", to.size);
@@ -196,7 +91,7 @@ BackendStats read_backend(const json &element, std::string &problem) {
     from.read("prefetch", to.prefetch);
     from.read("learn", to.learn);
     from.read("group", to.group);
-    Fields pages = from.inner("pages");
+    AnswerFields pages = from.inner("pages");
     for (std::size_t state = 0; state < kPageStateCount; ++state)
         pages.read(kPageStates[state], to.pages[state]);
     from.list("tiers", kMaxTiers,
@@ -207,9 +102,9 @@ BackendStats read_backend(const json &element, std::string &problem) {
 }
 
 // The parts of a profile that are lists.
-void read_profile_lists(Fields &from, std::string &problem, BackendProfile &to) {
+void read_profile_lists(AnswerFields &from, std::string &problem, BackendProfile &to) {
     from.list("working-set", 32, [&](const json &element) {
-        Fields of(element, problem);
+        AnswerFields of(element, problem);
         WorkingSetSize size;
         of.read("window", size.window_s);
         of.read("seen", size.seen);
@@ -218,7 +113,7 @@ void read_profile_lists(Fields &from, std::string &problem, BackendProfile &to) 
         to.working_set.push_back(size);
     });
     from.list("cold", 32, [&](const json &element) {
-        Fields of(element, problem);
+        AnswerFields of(element, problem);
         ColdSet cold;
         of.read("age", cold.age_s);
         of.read("bytes", cold.bytes);
@@ -226,14 +121,14 @@ void read_profile_lists(Fields &from, std::string &problem, BackendProfile &to) 
         to.cold.push_back(cold);
     });
     from.list("more-dram", 32, [&](const json &element) {
-        Fields of(element, problem);
+        AnswerFields of(element, problem);
         MoreDram more;
         of.read("bytes", more.bytes);
         of.read("saved-waits", more.saved_waits);
         of.read("saved-refaults", more.saved_refaults);
         to.more_dram.push_back(more);
     });
-    Fields heat = from.inner("heat");
+    AnswerFields heat = from.inner("heat");
     heat.bytes("cell-bytes", to.heat_cell_bytes);
     heat.list("cells", kMaxHeatCells, [&](const json &element) {
         if (element.is_number())
@@ -244,7 +139,7 @@ void read_profile_lists(Fields &from, std::string &problem, BackendProfile &to) 
 }
 
 BackendProfile read_profile(const json &element, std::string &problem) {
-    Fields from(element, problem);
+    AnswerFields from(element, problem);
     BackendProfile to;
     from.read("id", to.id);
     from.read("seconds", to.seconds);
