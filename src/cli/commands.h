@@ -71,6 +71,13 @@ Exit run_profile(const Session &session, const std::string &guest);
 Exit run_record(const Session &session, const std::string &guest, std::uint32_t seconds);
 Exit run_replay(const Session &session, const std::string &guest, const std::string &from);
 
+// Empty: what is known of the link, what QEMU is set to.
+struct ForecastTerms {
+    std::optional<std::uint64_t> bandwidth, downtime_ms;
+};
+Exit run_migrate_forecast(const Session &session, const std::string &guest,
+                          const ForecastTerms &terms);
+
 Exit run_validate(const Session &session, const std::string &file);
 Exit run_doctor(const Session &session, const DoctorOptions &options);
 

@@ -27,6 +27,7 @@ struct Typed {
     Target target;
     PrefetchOptions prefetch;
     DoctorOptions doctor;
+    ForecastTerms forecast;
     std::string guest, group, name, file, from, shell, kind;
     std::uint32_t seconds = 0;
     std::function<Exit()> chosen;
@@ -219,6 +220,31 @@ void add_steering(CLI::App &app, Typed &typed) {
         ->type_name("GUEST");
 }
 
+void add_migration(CLI::App &app, Typed &typed) {
+    Typed *t = &typed;
+    CLI::App *forecast =
+        command(app, typed, "migrate-forecast", "what a live migration of a guest would cost",
+                [t] { return run_migrate_forecast(t->session, t->guest, t->forecast); });
+    forecast->add_option("guest", typed.guest, "name or UUID")->required()->type_name("GUEST");
+    forecast
+        ->add_option_function<std::string>(
+            "--bandwidth",
+            [t](const std::string &text) {
+                const auto bytes = domain::parse_size(text);
+                if (!bytes || *bytes == 0)
+                    throw CLI::ValidationError("--bandwidth", bytes ? "it must be more than 0"
+                                                                    : bytes.error().sentence);
+                t->forecast.bandwidth = *bytes;
+            },
+            "bytes a second to reckon with")
+        ->type_name("SIZE");
+    between(forecast->add_option_function<std::uint64_t>(
+                "--downtime",
+                [t](const std::uint64_t &number) { t->forecast.downtime_ms = number; },
+                "milliseconds that the guest may stand still"),
+            std::uint64_t{1}, std::uint64_t{2000000}, "MILLISECONDS");
+}
+
 void add_checking(CLI::App &app, Typed &typed) {
     Typed *t = &typed;
     command(app, typed, "validate", "check the tidemark element of a domain's XML",
@@ -276,6 +302,7 @@ int run(int argc, char **argv) {
     add_groups(app, typed);
     add_policy(app, typed);
     add_steering(app, typed);
+    add_migration(app, typed);
     add_checking(app, typed);
     add_shell(app, typed);
     try {

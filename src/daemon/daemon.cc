@@ -6,6 +6,7 @@
 #include "daemon/daemon_files.h"
 #include "daemon/daemon_metrics.h"
 #include "daemon/domains.h"
+#include "daemon/forecast_loop.h"
 #include "daemon/groups.h"
 #include "daemon/guests.h"
 #include "daemon/http_server.h"
@@ -91,7 +92,8 @@ class Daemon::Impl {
         AffinityLoopOptions affinity;
         affinity.state_dir = config_.state_dir;
         affinity_ = std::make_unique<AffinityLoop>(io_, *guests_, affinity);
-        metrics_->add(daemon_metrics(*groups_, *budget_, *affinity_, server_));
+        forecasts_ = std::make_unique<ForecastLoop>(io_, *guests_, *store_);
+        metrics_->add(daemon_metrics(*groups_, *budget_, *affinity_, *forecasts_, server_));
         add_routes();
         if (auto guests = guests_->start(); !guests) {
             return guests;
@@ -111,6 +113,7 @@ class Daemon::Impl {
     void stop() {
         server_.stop();
         events_.reset();
+        forecasts_->stop();
         affinity_->stop();
         budget_->stop();
         guests_->stop();
@@ -175,6 +178,7 @@ class Daemon::Impl {
                            [this](const std::string &uuid) { guests_->domain_stopped(uuid); }});
         add_guest_routes(router_, *guests_, *settings_, *domains_);
         add_guest_command_routes(router_, *guests_);
+        add_forecast_routes(router_, *guests_);
         add_similar_routes(router_, *guests_, *affinity_);
         add_status_routes(router_, status_, *guests_, *groups_, *domains_, server_);
         add_tier_routes(router_, config_, *guests_);
@@ -222,6 +226,7 @@ class Daemon::Impl {
     std::unique_ptr<Guests> guests_;
     std::unique_ptr<BudgetLoop> budget_;
     std::unique_ptr<AffinityLoop> affinity_;
+    std::unique_ptr<ForecastLoop> forecasts_;
     std::unique_ptr<Metrics> metrics_;
     std::unique_ptr<LibvirtEvents> events_;
     DaemonStatus status_;

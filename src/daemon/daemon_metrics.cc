@@ -3,6 +3,7 @@
 
 #include "daemon/affinity_loop.h"
 #include "daemon/budget_loop.h"
+#include "daemon/forecast_loop.h"
 #include "daemon/groups.h"
 #include "daemon/http_server.h"
 #include "daemon/metric_families.h"
@@ -12,11 +13,58 @@
 namespace tidemark::daemon {
 namespace {
 
+void add_bound(Families &to, const char *name, const char *help, const std::string &uuid,
+               const ForecastBound &bound, double unit) {
+    to.gauge(name, help, {{"uuid", uuid}, {"bound", "p50"}}, unit * static_cast<double>(bound.p50));
+    to.gauge(name, help, {{"uuid", uuid}, {"bound", "p90"}}, unit * static_cast<double>(bound.p90));
+}
+
+void add_forecast(Families &to, const std::string &uuid, const MigrationForecast &forecast) {
+    to.gauge("tidemark_guest_migration_converges_ratio",
+             "How likely a live migration of the guest comes to an end by itself.",
+             {{"uuid", uuid}, {"verdict", forecast.verdict}}, forecast.chance);
+    add_bound(to, "tidemark_guest_migration_seconds", "What a live migration would take.", uuid,
+              forecast.total_ms, 1e-3);
+    add_bound(to, "tidemark_guest_migration_bytes", "What a live migration would send.", uuid,
+              forecast.bytes, 1);
+    add_bound(to, "tidemark_guest_migration_downtime_seconds",
+              "How long the guest would stand still at the end of a live migration.", uuid,
+              forecast.downtime_ms, 1e-3);
+    to.gauge("tidemark_guest_migration_irreducible_bytes",
+             "Memory that is rewritten as fast as it could be sent.", {{"uuid", uuid}},
+             static_cast<double>(forecast.irreducible));
+}
+
+void add_forecasts(Families &to, const ForecastLoop &forecasts) {
+    for (const auto &[uuid, forecast] : forecasts.forecasts())
+        add_forecast(to, uuid, forecast);
+    const ForecastState &state = forecasts.state();
+    to.counter("tidemark_migrations_total", "Migrations that completed and had been forecast.", {},
+               static_cast<double>(state.outcomes));
+    to.gauge("tidemark_migration_forecasts_kept", "Errors of forecasts that bounds are made from.",
+             {}, static_cast<double>(state.score.count));
+    if (state.score.count == 0)
+        return; // a share of nothing would read like a bad one
+    const std::pair<const char *, ForecastScore::Figure> figures[] = {
+        {"time", state.score.total},
+        {"bytes", state.score.bytes},
+        {"downtime", state.score.downtime}};
+    for (const auto &[name, of] : figures) {
+        to.gauge("tidemark_migration_forecast_within_p90_ratio",
+                 "Share of migrations that stayed within the p90 bound; 0.9 is right.",
+                 {{"figure", name}}, of.within_p90);
+        to.gauge("tidemark_migration_forecast_error_ratio",
+                 "Median error of the p50 forecast, as a share of what came.", {{"figure", name}},
+                 of.median_error);
+    }
+}
+
 class DaemonMetrics : public prometheus::Collectable {
   public:
     DaemonMetrics(const Groups &groups, const BudgetLoop &budget, const AffinityLoop &affinity,
-                  const HttpServer &server)
-        : groups_(groups), budget_(budget), affinity_(affinity), server_(server) {}
+                  const ForecastLoop &forecasts, const HttpServer &server)
+        : groups_(groups), budget_(budget), affinity_(affinity), forecasts_(forecasts),
+          server_(server) {}
 
     std::vector<prometheus::MetricFamily> Collect() const override {
         Families to;
@@ -43,6 +91,7 @@ class DaemonMetrics : public prometheus::Collectable {
         to.counter("tidemark_affinity_replayed_pages_total",
                    "Pages of working sets that another guest of the group left.", {},
                    number(affinity.replayed_pages));
+        add_forecasts(to, forecasts_);
         const HttpServer::Counters api = server_.counters();
         to.gauge("tidemark_api_connections", "Connections to the API now.", {}, number(api.open));
         to.counter("tidemark_api_requests_total", "Requests to the API.", {}, number(api.requests));
@@ -57,6 +106,7 @@ class DaemonMetrics : public prometheus::Collectable {
     const Groups &groups_;
     const BudgetLoop &budget_;
     const AffinityLoop &affinity_;
+    const ForecastLoop &forecasts_;
     const HttpServer &server_;
 };
 
@@ -65,8 +115,9 @@ class DaemonMetrics : public prometheus::Collectable {
 std::shared_ptr<const prometheus::Collectable> daemon_metrics(const Groups &groups,
                                                               const BudgetLoop &budget,
                                                               const AffinityLoop &affinity,
+                                                              const ForecastLoop &forecasts,
                                                               const HttpServer &server) {
-    return std::make_shared<DaemonMetrics>(groups, budget, affinity, server);
+    return std::make_shared<DaemonMetrics>(groups, budget, affinity, forecasts, server);
 }
 
 } // namespace tidemark::daemon

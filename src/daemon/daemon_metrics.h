@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What Prometheus hears of the host as a whole: groups, the budget, what guests of a group do for each
-// other, and the API.
+// other, how right forecasts of migrations were, and the API.
 #pragma once
 
 #include <memory>
@@ -14,6 +14,7 @@ namespace tidemark::daemon {
 
 class AffinityLoop;
 class BudgetLoop;
+class ForecastLoop;
 class Groups;
 class HttpServer;
 
@@ -21,6 +22,7 @@ class HttpServer;
 std::shared_ptr<const prometheus::Collectable> daemon_metrics(const Groups &groups,
                                                               const BudgetLoop &budget,
                                                               const AffinityLoop &affinity,
+                                                              const ForecastLoop &forecasts,
                                                               const HttpServer &server);
 
 } // namespace tidemark::daemon

@@ -40,6 +40,10 @@ std::string sentence_of(const std::string &name, const json &data) {
     if (name == "TIERED_MEMORY_PRESSURE")
         return id +
                ": DRAM is at its limit and nothing can leave it: every tier is full or degraded";
+    if (name == "MIGRATION")
+        return "migration: " + text_of(data, "status");
+    if (name == "MIGRATE_FORECAST")
+        return "migration: " + text_of(data, "verdict") + ": " + text_of(data, "reason");
     return id;
 }
 
@@ -51,9 +55,10 @@ void Guests::Impl::take_event(GuestEntry &entry, const std::string &name, const 
         save_learned(entry, [](const Result<Nothing> &) {});
         return;
     }
-    static constexpr std::array<const char *, 5> kKnown = {
-        "TIERED_MEMORY_ERROR", "TIERED_MEMORY_RESOLVED", "TIERED_MEMORY_TIER_DEGRADED",
-        "TIERED_MEMORY_TIER_RECOVERED", "TIERED_MEMORY_PRESSURE"};
+    static constexpr std::array<const char *, 7> kKnown = {
+        "TIERED_MEMORY_ERROR",          "TIERED_MEMORY_RESOLVED", "TIERED_MEMORY_TIER_DEGRADED",
+        "TIERED_MEMORY_TIER_RECOVERED", "TIERED_MEMORY_PRESSURE", "MIGRATION",
+        "MIGRATE_FORECAST"};
     if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end())
         return;
     Guest &guest = entry.guest;

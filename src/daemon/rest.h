@@ -50,6 +50,7 @@ void add_domain_routes(Router &router, Domains &domains, const DomainListener &l
 void add_guest_routes(Router &router, Guests &guests, Settings &settings, const Domains &domains);
 void add_similar_routes(Router &router, const Guests &guests, const AffinityLoop &affinity);
 void add_guest_command_routes(Router &router, Guests &guests);
+void add_forecast_routes(Router &router, Guests &guests);
 void add_status_routes(Router &router, const DaemonStatus &status, const Guests &guests,
                        const Groups &groups, const Domains &domains, const HttpServer &server);
 void add_tier_routes(Router &router, const domain::HostConfig &config, const Guests &guests);

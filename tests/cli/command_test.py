@@ -131,6 +131,25 @@ class Commands(unittest.TestCase):
             self.assertIn(wanted, out)
         self.assertNotIn("?", out)
 
+    def test_migrate_forecast(self):
+        forecast = {"verdict": "will-not-converge", "chance": 0.02, "reason": "8.0 MiB are rewritten too fast", "running": False,
+                    "bandwidth": 32 << 20, "downtime-limit": 100, "total-time": {"p50": 60000, "p90": 61000},
+                    "bytes": {"p50": 2 * GIB, "p90": 3 * GIB}, "downtime": {"p50": 255, "p90": 270}, "irreducible": 8 << 20,
+                    "quiet-in": 40.0, "watched": 30.0, "remedies": [
+                        {"kind": "downtime-limit", "cost": 0.16, "downtime-limit": 265, "total-time": 4400, "bytes": GIB,
+                         "downtime": 255}, {"kind": "prayer", "cost": 1}]}
+        target = f"{API}/guests/{WEB1}/migrate-forecast"
+        self.fake.say(f"GET {target}", {"uuid": WEB1, "forecast": forecast})
+        out = self.run_command("migrate-forecast", "web1")
+        for wanted in ("would not come to an end (2 % sure", "8.0 MiB are rewritten too fast", "in 9 of 10 at most 3 GiB",
+                       "255 ms, in 9 of 10 at most 270 ms", "allow a downtime of 265 ms", "prayer", "32 MiB/s"):
+            self.assertIn(wanted, out)
+        self.run_command("migrate-forecast", "web1", "--bandwidth", "1MiB", "--downtime", "50")
+        self.assertEqual(self.last()[1], target + "?bandwidth=1048576&downtimeLimit=50")
+        self.assertEqual(json.loads(self.run_command("--json", "migrate-forecast", "web1"))["forecast"], forecast)
+        self.run_command("migrate-forecast", "web1", "--bandwidth", "0", exit=2)
+        self.run_command("migrate-forecast", "web1", "--downtime", "0", exit=2)
+
     def test_wrong_command_lines(self):
         for words in ([], ["bogus"], ["groups"], ["guests", "show"], ["policy", "set", "web1"], ["policy", "set", "web1", "--dram", "4X"],
                       ["prefetch", "web1"], ["prefetch", "web1", "--range", "5"], ["record", "web1", "0"],

@@ -149,8 +149,9 @@ def guests(contract, qemu):
         contract.ask("PATCH", path, 422, bad)
     policy_reaches_members(contract, qemu)
     commands(contract)
+    forecast(contract, qemu)
     for method, below, body in (("GET", "", None), ("PATCH", "", {}), ("GET", "/profile", None), ("GET", "/heat", None),
-                                ("GET", "/similar", None), ("POST", "/record", {}), ("POST", "/replay", {})):
+                                ("GET", "/similar", None), ("GET", "/migrate-forecast", None), ("POST", "/record", {}), ("POST", "/replay", {})):
         contract.ask(method, f"/api/v1/guests/{NOBODY}{below}", 404, body)
 
 
@@ -187,6 +188,31 @@ def commands(contract):
     contract.ask("POST", f"/api/v1/guests/{GUEST}/record", 422, {"seconds": 0})
     contract.ask("POST", f"/api/v1/guests/{GUEST}/replay", 404, {})  # nothing was recorded
     contract.ask("POST", f"/api/v1/guests/{GUEST}/replay", 422, {"from": 5})
+
+
+def forecast(contract, qemu):
+    path = f"/api/v1/guests/{GUEST}/migrate-forecast"
+    bound = {"p50": 100, "p90": 200}
+    said = {"verdict": "converges", "chance": 0.9, "reason": "it idles", "running": False, "bandwidth": 1 << 25,
+            "downtime-limit": 300, "total-time": bound, "bytes": bound, "downtime": bound, "irreducible": 0, "watched": 5.0,
+            "remedies": [], "something-new": {"of": "a newer QEMU"}}
+    qemu.answers["query-migrate-forecast"] = said
+    assert contract.ask("GET", path + "?bandwidth=33554432&downtimeLimit=100", 200).json == {"uuid": GUEST, "forecast": said}
+    for bad in ("bandwidth=0", "bandwidth=", "downtimeLimit=-1", "downtimeLimit=1.5", "bandwidth=99999999999999999999"):
+        contract.ask("GET", f"{path}?{bad}", 400)
+    qemu.answers["query-migrate-forecast"] = {"verdict": 5}
+    contract.ask("GET", path, 502)
+    # A migration that completed, told with the next question: its error is kept.
+    outcome = {"total-time": bound, "bytes": bound, "downtime": bound, "actual-total-time": 150, "actual-bytes": 300,
+               "actual-downtime": 100}
+    qemu.answers["query-migrate-forecast"] = {**said, "outcome": outcome}
+    qemu.send({"event": "MIGRATION", "data": {"status": "completed"}, "timestamp": {"seconds": 1, "microseconds": 0}})
+
+    def metrics():
+        return contract.daemon.ask("GET", "/metrics").body.decode()
+    wait_for("the outcome is kept", lambda: "tidemark_migration_forecasts_kept 1\n" in metrics())
+    assert 'tidemark_migration_forecast_within_p90_ratio{figure="bytes"} 0\n' in metrics()
+    assert 'tidemark_migration_forecast_within_p90_ratio{figure="time"} 1\n' in metrics()
 
 
 def methods(contract):

@@ -36,6 +36,7 @@ class FakeQemu(threading.Thread):
         super().__init__(daemon=True)
         self.backends = [backend(size)]
         self.configured = []
+        self.asked = []
         self.answers = {"query-uuid": {"UUID": uuid}, "query-name": {"name": name},
                         "query-tiered-memory": self.backends, "query-tiered-memory-profile": [profile(size)],
                         "query-status": {"status": "running", "running": True},
@@ -59,6 +60,7 @@ class FakeQemu(threading.Thread):
     def handle(self, command):
         name = command.get("execute") or command.get("exec-oob")
         arguments = command.get("arguments", {})
+        self.asked.append((name, arguments))
         if name == "tiered-memory-configure":
             self.configured.append(arguments)
             self.backends[0].update({key: value for key, value in arguments.items() if key != "id"})
