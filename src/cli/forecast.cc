@@ -68,9 +68,9 @@ void print_forecast(const std::string &guest, const Json &forecast) {
     table.add({"rewritten too fast", bytes_text(number_of(forecast, "irreducible"))});
     if (member(forecast, "quiet-in").is_number())
         table.add({"writes less in", count_text(number_of(forecast, "quiet-in")) + " s"});
-    table.add({"reckoned with",
-               bytes_text(number_of(forecast, "bandwidth")) + "/s, a downtime of at most " +
-                   milliseconds_text(number_of(forecast, "downtime-limit"))});
+    table.add({"reckoned with", bytes_text(number_of(forecast, "bandwidth")) +
+                                    "/s, a downtime of at most " +
+                                    milliseconds_text(number_of(forecast, "downtime-limit"))});
     table.add({"writes watched", count_text(number_of(forecast, "watched")) + " s"});
     std::fputs(table.text().c_str(), stdout);
     print_remedies(forecast);

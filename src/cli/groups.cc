@@ -58,8 +58,9 @@ struct Seat {
 
 Outcome<Seat> in_group(Api &api, const std::string &group, const std::string &guest) {
     return api.group_uuid(group).and_then([&](const std::string &group_id) {
-        return api.guest_uuid(guest).map(
-            [&](const std::string &guest_id) { return Seat{group_id, guest_id}; });
+        return api.guest_uuid(guest).map([&](const std::string &guest_id) {
+            return Seat{group_id, guest_id};
+        });
     });
 }
 

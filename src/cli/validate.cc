@@ -58,8 +58,7 @@ Exit run_validate(const Session &session, const std::string &file) {
         for (const std::string &problem : problems)
             std::printf("%s: %s\n", file.c_str(), problem.c_str());
         if (problems.empty())
-            std::printf("%s: %s\n", file.c_str(),
-                        verdict(kind));
+            std::printf("%s: %s\n", file.c_str(), verdict(kind));
     }
     return problems.empty() ? Exit::ok : Exit::failed;
 }

@@ -128,9 +128,9 @@ Result<PolicySettings> policy_from_json(const nlohmann::json &json, const std::s
     if (!json.is_object()) {
         return fail(EINVAL, where + " must be an object, and is " + json.type_name());
     }
-    if (auto unknown =
-            unknown_member(json, {"reuseEnabled", "prefetchEnabled", "prefetchWindow",
-                                  "evictionPolicy", "coldAge", "reclaimSlowdown", "learn", "learnWrites"})) {
+    if (auto unknown = unknown_member(json, {"reuseEnabled", "prefetchEnabled", "prefetchWindow",
+                                             "evictionPolicy", "coldAge", "reclaimSlowdown",
+                                             "learn", "learnWrites"})) {
         return fail(EINVAL, where + ": " + *unknown);
     }
     PolicySettings policy;

@@ -33,8 +33,8 @@ ContentSketch sketch_in(const json &answer, const std::string &backend) {
         if (text_in(one, "id").value_or("") == backend) {
             const auto pages = number_in(one, "pages");
             const json *list = member_in(one, "values");
-            std::vector<std::uint64_t> values = list == nullptr ? std::vector<std::uint64_t>{}
-                                                                : numbers(*list);
+            std::vector<std::uint64_t> values =
+                list == nullptr ? std::vector<std::uint64_t>{} : numbers(*list);
             return pages && !values.empty() ? ContentSketch::of(std::move(values), *pages)
                                             : ContentSketch{};
         }

@@ -18,7 +18,8 @@ class AnswerFields {
     static constexpr std::size_t kTextMost = 4096;
     static constexpr std::uint64_t kBackendMost = std::uint64_t{1} << 45; // of one, in bytes
 
-    AnswerFields(const nlohmann::json &object, std::string &problem) : object_(object), problem_(problem) {
+    AnswerFields(const nlohmann::json &object, std::string &problem)
+        : object_(object), problem_(problem) {
         if (!object_.is_object())
             wrong("an element", "is not an object");
     }

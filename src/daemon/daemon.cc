@@ -99,7 +99,8 @@ class Daemon::Impl {
             return guests;
         }
         events_ = std::make_unique<LibvirtEvents>(
-            io_, config_.libvirt_uri, [this](const LibvirtDomainChange &change) { follow(change); });
+            io_, config_.libvirt_uri,
+            [this](const LibvirtDomainChange &change) { follow(change); });
         const int socket = socket_of_systemd();
         auto listening = socket >= 0 ? server_.adopt_unix(socket, config_.api_group)
                                      : server_.listen_unix(config_.api_socket(), config_.api_group);

@@ -112,11 +112,9 @@ class DaemonMetrics : public prometheus::Collectable {
 
 } // namespace
 
-std::shared_ptr<const prometheus::Collectable> daemon_metrics(const Groups &groups,
-                                                              const BudgetLoop &budget,
-                                                              const AffinityLoop &affinity,
-                                                              const ForecastLoop &forecasts,
-                                                              const HttpServer &server) {
+std::shared_ptr<const prometheus::Collectable>
+daemon_metrics(const Groups &groups, const BudgetLoop &budget, const AffinityLoop &affinity,
+               const ForecastLoop &forecasts, const HttpServer &server) {
     return std::make_shared<DaemonMetrics>(groups, budget, affinity, forecasts, server);
 }
 

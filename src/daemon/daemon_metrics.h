@@ -19,10 +19,8 @@ class Groups;
 class HttpServer;
 
 // All of them outlive it.
-std::shared_ptr<const prometheus::Collectable> daemon_metrics(const Groups &groups,
-                                                              const BudgetLoop &budget,
-                                                              const AffinityLoop &affinity,
-                                                              const ForecastLoop &forecasts,
-                                                              const HttpServer &server);
+std::shared_ptr<const prometheus::Collectable>
+daemon_metrics(const Groups &groups, const BudgetLoop &budget, const AffinityLoop &affinity,
+               const ForecastLoop &forecasts, const HttpServer &server);
 
 } // namespace tidemark::daemon

@@ -88,19 +88,19 @@ void ForecastLoop::Impl::calibrate(const std::string &uuid) {
     json errors = json::array();
     for (const Kept &one : kept_)
         errors.push_back(json::parse(one.text));
-    guests_.execute(
-        uuid, "migrate-forecast-calibrate", {{"errors", std::move(errors)}},
-        [weak = weak_from_this(), uuid](const Result<json> &answer) {
-            const auto self = weak.lock();
-            if (!self)
-                return;
-            if (answer) {
-                self->able_.insert(uuid);
-                self->ask(uuid);
-            } else {
-                spdlog::debug("guest {}: no forecasts: {}", uuid, answer.error().sentence);
-            }
-        });
+    guests_.execute(uuid, "migrate-forecast-calibrate", {{"errors", std::move(errors)}},
+                    [weak = weak_from_this(), uuid](const Result<json> &answer) {
+                        const auto self = weak.lock();
+                        if (!self)
+                            return;
+                        if (answer) {
+                            self->able_.insert(uuid);
+                            self->ask(uuid);
+                        } else {
+                            spdlog::debug("guest {}: no forecasts: {}", uuid,
+                                          answer.error().sentence);
+                        }
+                    });
 }
 
 void ForecastLoop::Impl::ask(const std::string &uuid) {

@@ -201,8 +201,8 @@ Result<AffinityGroup> Groups::change(std::string_view id, const GroupRequest &re
         return tl::unexpected(name.error());
     }
     Edit edit(*this);
-    const AffinityGroup group{
-        there->id, *name, request.priority, GroupOrigin::by_operator, request.policy, 0};
+    const AffinityGroup group{there->id,      *name, request.priority, GroupOrigin::by_operator,
+                              request.policy, 0};
     edit.put(group);
     if (request.members) {
         for (const std::string &vm : members(id)) {

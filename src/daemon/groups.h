@@ -85,8 +85,8 @@ class Groups {
     explicit Groups(Store &store) : store_(store) {}
     Result<std::string> name_of(const AffinityGroup &group, const std::string &wanted) const;
     // What add_member() and remove_member() are about.
-    Result<std::pair<const AffinityGroup *, std::string>> group_and_guest(std::string_view id,
-                                                                          std::string_view vm) const;
+    Result<std::pair<const AffinityGroup *, std::string>>
+    group_and_guest(std::string_view id, std::string_view vm) const;
 
     Store &store_;
     std::map<std::string, AffinityGroup, std::less<>> groups_;

@@ -160,7 +160,7 @@ void Guests::cancel_prefetch(const std::string &uuid, std::optional<Ticket> tick
         [done = std::move(done)](const Result<std::vector<json>> &answers) {
             if (!answers)
                 return done(tl::unexpected<Error>(answers.error()));
-            done(pages_in(*answers));
+            done(Impl::pages_in(*answers));
         });
 }
 

@@ -55,10 +55,13 @@ void Guests::Impl::take_event(GuestEntry &entry, const std::string &name, const 
         save_learned(entry, [](const Result<Nothing> &) {});
         return;
     }
-    static constexpr std::array<const char *, 7> kKnown = {
-        "TIERED_MEMORY_ERROR",          "TIERED_MEMORY_RESOLVED", "TIERED_MEMORY_TIER_DEGRADED",
-        "TIERED_MEMORY_TIER_RECOVERED", "TIERED_MEMORY_PRESSURE", "MIGRATION",
-        "MIGRATE_FORECAST"};
+    static constexpr std::array<const char *, 7> kKnown = {"TIERED_MEMORY_ERROR",
+                                                           "TIERED_MEMORY_RESOLVED",
+                                                           "TIERED_MEMORY_TIER_DEGRADED",
+                                                           "TIERED_MEMORY_TIER_RECOVERED",
+                                                           "TIERED_MEMORY_PRESSURE",
+                                                           "MIGRATION",
+                                                           "MIGRATE_FORECAST"};
     if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end())
         return;
     Guest &guest = entry.guest;

@@ -39,12 +39,14 @@ void keep_settings(const std::vector<BackendStats> &known, std::vector<BackendSt
 
 } // namespace
 
-const Guests::Impl::Question Guests::Impl::kStats{
-    &GuestEntry::stats, &GuestsOptions::stats_period, "query-tiered-memory", json::object(),
-    &Guests::Impl::take_stats};
-const Guests::Impl::Question Guests::Impl::kProfile{
-    &GuestEntry::profile, &GuestsOptions::profile_period, "query-tiered-memory-profile",
-    {{"heat", true}},     &Guests::Impl::take_profile};
+const Guests::Impl::Question Guests::Impl::kStats{&GuestEntry::stats, &GuestsOptions::stats_period,
+                                                  "query-tiered-memory", json::object(),
+                                                  &Guests::Impl::take_stats};
+const Guests::Impl::Question Guests::Impl::kProfile{&GuestEntry::profile,
+                                                    &GuestsOptions::profile_period,
+                                                    "query-tiered-memory-profile",
+                                                    {{"heat", true}},
+                                                    &Guests::Impl::take_profile};
 
 void Guests::Impl::start_polling(GuestEntry &entry) {
     const std::string &uuid = entry.guest.uuid;
@@ -58,34 +60,34 @@ void Guests::Impl::start_polling(GuestEntry &entry) {
 // Waits for this guest's turn, asks, and sets the next one. A guest that has not answered the last
 // question is not asked again.
 void Guests::Impl::poll(GuestEntry &entry, const Question &question) {
-    (entry.*question.poll).timer.async_wait([weak = weak_from_this(),
-                                             of = std::weak_ptr(shared(entry)),
-                                             &question](boost::system::error_code cancelled) {
-        const auto self = weak.lock();
-        const auto guest = of.lock();
-        if (cancelled || !self || !guest || !guest->session)
-            return;
-        GuestEntry::Poll &turn = (*guest).*question.poll;
-        const auto period = self->options_.*question.period;
-        turn.timer.expires_at(
-            std::max(turn.timer.expiry(), std::chrono::steady_clock::now() - period) + period);
-        self->poll(*guest, question);
-        if (std::exchange(turn.asked, true)) {
-            ++guest->guest.poll_failures;
-            return;
-        }
-        self->execute(
-            *guest, question.command, question.arguments,
-            [weak, of, &question,
-             generation = guest->settings_generation](const Result<json> &answer) {
-                const auto impl = weak.lock();
-                if (const auto asked = of.lock(); impl && asked) {
-                    ((*asked).*question.poll).asked = false;
-                    ((*impl).*question.take)(*asked, answer, generation);
-                }
-            },
-            true);
-    });
+    (entry.*question.poll)
+        .timer.async_wait([weak = weak_from_this(), of = std::weak_ptr(shared(entry)),
+                           &question](boost::system::error_code cancelled) {
+            const auto self = weak.lock();
+            const auto guest = of.lock();
+            if (cancelled || !self || !guest || !guest->session)
+                return;
+            GuestEntry::Poll &turn = (*guest).*question.poll;
+            const auto period = self->options_.*question.period;
+            turn.timer.expires_at(
+                std::max(turn.timer.expiry(), std::chrono::steady_clock::now() - period) + period);
+            self->poll(*guest, question);
+            if (std::exchange(turn.asked, true)) {
+                ++guest->guest.poll_failures;
+                return;
+            }
+            self->execute(
+                *guest, question.command, question.arguments,
+                [weak, of, &question,
+                 generation = guest->settings_generation](const Result<json> &answer) {
+                    const auto impl = weak.lock();
+                    if (const auto asked = of.lock(); impl && asked) {
+                        ((*asked).*question.poll).asked = false;
+                        ((*impl).*question.take)(*asked, answer, generation);
+                    }
+                },
+                true);
+        });
 }
 
 void Guests::Impl::take_stats(GuestEntry &entry, const Result<json> &answer,

@@ -71,8 +71,8 @@ void Guests::Impl::push_learn_writes(GuestEntry &entry) {
                 if (answer.error().code != EINVAL)
                     guest->learn_writes.reset(); // the next push says it again
                 self->log_once("learn-writes " + guest->guest.uuid,
-                               "guest " + guest->guest.name + ": its writes are not learnt: " +
-                                   answer.error().sentence);
+                               "guest " + guest->guest.name +
+                                   ": its writes are not learnt: " + answer.error().sentence);
             });
 }
 

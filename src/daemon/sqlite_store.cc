@@ -176,7 +176,8 @@ class SqliteStore : public Store {
     }
 
     Result<std::vector<ForecastError>> forecast_errors() override {
-        auto query = file_->prepare("SELECT vm, unix_ms, error FROM forecast_error ORDER BY number");
+        auto query =
+            file_->prepare("SELECT vm, unix_ms, error FROM forecast_error ORDER BY number");
         std::vector<ForecastError> all;
         auto read = query.each([&](const SqliteStatement &row) -> Result<void> {
             all.push_back({row.text(0), row.number(1), row.text(2)});

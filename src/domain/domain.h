@@ -69,7 +69,7 @@ struct Domain {
 // What parsing found. With problems, `domain` holds what could be read.
 struct Parsed {
     Domain domain;
-    bool off = false; // it has an element, with mode='off'
+    bool off = false;                  // it has an element, with mode='off'
     std::vector<std::string> problems; // one sentence each
 };
 

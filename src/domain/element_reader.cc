@@ -184,9 +184,9 @@ TierElement read_tier(const xml::Element &element, Problems &problems) {
 }
 
 Policy read_policy(const xml::Element &element, Problems &problems) {
-    Attributes attributes(element, problems,
-                          {"eviction", "prefetch", "window", "cold", "slowdown", "learn", "reuse",
-                           "learn-writes"});
+    Attributes attributes(
+        element, problems,
+        {"eviction", "prefetch", "window", "cold", "slowdown", "learn", "reuse", "learn-writes"});
     must_be_empty(element, problems);
     Policy policy;
     if (const std::string *eviction = attributes.text("eviction")) {

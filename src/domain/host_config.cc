@@ -145,9 +145,9 @@ void read_rules(Reading &reading) {
 }
 
 void read_defaults(Reading &reading) {
-    auto section = reading.section("defaults", {"dram", "floor", "priority", "eviction", "prefetch",
-                                                "window", "cold", "slowdown", "learn", "reuse",
-                                                "learn_writes"});
+    auto section =
+        reading.section("defaults", {"dram", "floor", "priority", "eviction", "prefetch", "window",
+                                     "cold", "slowdown", "learn", "reuse", "learn_writes"});
     HostConfig &config = reading.config;
     section.amount("dram", config.default_dram);
     section.amount("floor", config.default_floor);

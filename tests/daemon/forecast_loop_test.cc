@@ -20,9 +20,12 @@ json bound(std::uint64_t p50, std::uint64_t p90) {
 }
 
 json outcome(std::uint64_t actual_ms) {
-    return {{"total-time", bound(1000, 1200)}, {"bytes", bound(100, 110)},
-            {"downtime", bound(4000, 9000)},   {"actual-total-time", actual_ms},
-            {"actual-bytes", 100},             {"actual-downtime", 5000}};
+    return {{"total-time", bound(1000, 1200)},
+            {"bytes", bound(100, 110)},
+            {"downtime", bound(4000, 9000)},
+            {"actual-total-time", actual_ms},
+            {"actual-bytes", 100},
+            {"actual-downtime", 5000}};
 }
 
 json forecast() {
@@ -77,6 +80,13 @@ struct ForecastBench : GuestsBench {
     std::unique_ptr<ForecastLoop> loop;
 };
 
+// Two full polls later: whatever would be sent again has been.
+void let_polls_pass(GuestsBench &bench, const SimulatedGuest &guest) {
+    const std::size_t seen = guest.qemu->received("query-tiered-memory").size();
+    REQUIRE(bench.until(
+        [&] { return guest.qemu->received("query-tiered-memory").size() >= seen + 3; }));
+}
+
 } // namespace
 
 TEST_CASE("a guest that connects is asked what its migration would cost") {
@@ -99,15 +109,16 @@ TEST_CASE("a QEMU without forecasts is asked once") {
     web->qemu->event("MIGRATION", {{"status", "active"}});
     REQUIRE(bench.until([&] { return !bench.events.empty(); }));
     const std::size_t polls = web->qemu->received("query-tiered-memory").size();
-    REQUIRE(bench.until(
-        [&] { return web->qemu->received("query-tiered-memory").size() > polls + 2; }));
+    REQUIRE(
+        bench.until([&] { return web->qemu->received("query-tiered-memory").size() > polls + 2; }));
     CHECK(web->qemu->received("migrate-forecast-calibrate").size() == 1);
     CHECK(web->qemu->received("query-migrate-forecast").empty());
 }
 
 TEST_CASE("what a migration came to is kept, and told to all others") {
     ForecastBench bench;
-    auto web = bench.boot_able(kWeb, "web", forecast()), db = bench.boot_able(kDb, "db", forecast());
+    auto web = bench.boot_able(kWeb, "web", forecast()),
+         db = bench.boot_able(kDb, "db", forecast());
     json done = forecast();
     done["outcome"] = outcome(1100);
     web->qemu->answer("query-migrate-forecast", done);
@@ -119,8 +130,7 @@ TEST_CASE("what a migration came to is kept, and told to all others") {
     web->qemu->event("MIGRATE_FORECAST", {{"verdict", "converges"}, {"reason", "x"}});
     web->qemu->event("MIGRATION", {{"status", "completed"}});
     REQUIRE(bench.until([&] { return bench.events.size() == 3; }));
-    REQUIRE(bench.until(
-        [&] { return web->qemu->received("query-migrate-forecast").size() >= 3; }));
+    REQUIRE(bench.until([&] { return web->qemu->received("query-migrate-forecast").size() >= 3; }));
     done["outcome"] = outcome(1300); // the next one
     web->qemu->answer("query-migrate-forecast", done);
     web->qemu->event("MIGRATION", {{"status", "completed"}});
@@ -152,13 +162,36 @@ TEST_CASE("what makes no sense is passed over") {
         const std::size_t asked = web->qemu->received("query-migrate-forecast").size();
         web->qemu->answer("query-migrate-forecast", json::parse(text));
         web->qemu->event("MIGRATION", {{"status", "completed"}});
-        REQUIRE(bench.until([&] {
-            return web->qemu->received("query-migrate-forecast").size() > asked;
-        }));
-        const std::size_t polls = web->qemu->received("query-tiered-memory").size();
         REQUIRE(bench.until(
-            [&] { return web->qemu->received("query-tiered-memory").size() > polls + 1; }));
+            [&] { return web->qemu->received("query-migrate-forecast").size() > asked; }));
+        let_polls_pass(bench, *web);
         CHECK(bench.loop->forecasts().at(kWeb).verdict == "converges");
         CHECK(bench.loop->state().score.count == 0);
     }
+}
+
+TEST_CASE("whether writes are learnt is told once, and again to a QEMU that is new") {
+    GuestsBench bench;
+    auto web = bench.boot(kWeb, "web-1");
+    const char *command = "tiered-migration-configure";
+    web->qemu->answer(command, json::object());
+    let_polls_pass(bench, *web);
+    CHECK(web->qemu->received(command).empty()); // nobody said anything
+    for (const bool wanted : {true, false}) {
+        bench.source.by_operator[kWeb].policy.learn_writes = wanted;
+        bench.guests->refresh(kWeb);
+        let_polls_pass(bench, *web);
+        REQUIRE_FALSE(web->qemu->received(command).empty());
+        CHECK(web->qemu->received(command).back().at("arguments") == json{{"learn", wanted}});
+    }
+    CHECK(web->qemu->received(command).size() == 2);
+    bench.source.by_operator[kWeb].policy.learn_writes = true;
+    bench.guests->refresh(kWeb);
+    web.reset();
+    REQUIRE(bench.until([&] { return !bench.is_connected(kWeb); }));
+    web = bench.boot(kWeb, "web-1");
+    REQUIRE(bench.until([&] { return web->qemu->received(command).size() == 1; }));
+    // One that does not know it is not asked over and over.
+    let_polls_pass(bench, *web);
+    CHECK(web->qemu->received(command).size() == 1);
 }

@@ -48,32 +48,6 @@ TEST_CASE("a QEMU that connects becomes a guest, and is polled") {
     CHECK(web->configured().empty());
 }
 
-TEST_CASE("whether writes are learnt is told once, and again to a QEMU that is new") {
-    GuestsBench bench;
-    auto web = bench.boot(kWeb, "web-1");
-    const char *command = "tiered-migration-configure";
-    web->qemu->answer(command, json::object());
-    let_polls_pass(bench, *web);
-    CHECK(web->qemu->received(command).empty()); // nobody said anything
-    for (const bool wanted : {true, false}) {
-        bench.source.by_operator[kWeb].policy.learn_writes = wanted;
-        bench.guests->refresh(kWeb);
-        let_polls_pass(bench, *web);
-        REQUIRE_FALSE(web->qemu->received(command).empty());
-        CHECK(web->qemu->received(command).back().at("arguments") == json{{"learn", wanted}});
-    }
-    CHECK(web->qemu->received(command).size() == 2);
-    bench.source.by_operator[kWeb].policy.learn_writes = true;
-    bench.guests->refresh(kWeb);
-    web.reset();
-    REQUIRE(bench.until([&] { return !bench.is_connected(kWeb); }));
-    web = bench.boot(kWeb, "web-1");
-    REQUIRE(bench.until([&] { return web->qemu->received(command).size() == 1; }));
-    // One that does not know it is not asked over and over.
-    let_polls_pass(bench, *web);
-    CHECK(web->qemu->received(command).size() == 1);
-}
-
 TEST_CASE("history is bounded") {
     GuestHistory history;
     BackendStats stats;

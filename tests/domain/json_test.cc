@@ -129,9 +129,9 @@ TEST_CASE("what is not said is not in the file") {
     const auto plain = resolve(parse_domain(domain_xml(element(""))).domain, host_with_tiers());
     REQUIRE(plain);
     const json file = to_json(*plain);
-    for (const char *key : {"eviction-policy", "cold-age", "prefetch", "prefetch-window",
-                            "reclaim-slowdown", "learn", "reuse", "learn-writes", "group",
-                            "group-name", "service"})
+    for (const char *key :
+         {"eviction-policy", "cold-age", "prefetch", "prefetch-window", "reclaim-slowdown", "learn",
+          "reuse", "learn-writes", "group", "group-name", "service"})
         CHECK(!file.contains(key));
 }
 

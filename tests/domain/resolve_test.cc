@@ -183,7 +183,9 @@ TEST_CASE("validate says what would stop the start, and nothing else") {
     CHECK(validate("<memory dram='25%'/>", host).problems.empty());
     CHECK(validate(element("dram='0'"), host).problems.size() == 1);
     CHECK(validate(domain_xml(element("dram='0'")), host).problems.size() == 1);
-    CHECK(validate(domain_xml(element("dram='8GiB'", "<t:tier name='x'/>")), host).problems.size() == 2);
+    CHECK(
+        validate(domain_xml(element("dram='8GiB'", "<t:tier name='x'/>")), host).problems.size() ==
+        2);
     CHECK(validate(domain_xml(element("dram='25%'")), host).kind == Validation::Kind::tiered);
     CHECK(validate("<memory dram='25%'/>", host).kind == Validation::Kind::tiered);
     CHECK(validate(domain_xml(element("mode='off'")), host).kind == Validation::Kind::off);
