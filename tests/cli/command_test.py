@@ -99,7 +99,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.last()[::3], ("DELETE", '"7"'))
 
     def test_guest_policy(self):
-        self.assertIn("cold after  120 s", self.run_command("policy", "show", "web1"))
+        self.assertIn("cold after    120 s", self.run_command("policy", "show", "web1"))
         self.fake.say(f"PATCH {API}/guests/{WEB1}", {})
         self.run_command("policy", "set", "web1", "--dram", "25%", "--floor", "512MiB", "--learn", "off", "--slowdown", "5")
         self.assertEqual(self.last(), ("PATCH", f"{API}/guests/{WEB1}",

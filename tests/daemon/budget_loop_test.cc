@@ -22,9 +22,8 @@ struct BudgetBench : GuestsBench {
         of.prepared = [this] { return prepared; };
     }
     ~BudgetBench() override {
+        end(); // guests tell the loop that they go
         loop.reset();
-        io.restart();
-        io.poll();
     }
     std::uint64_t granted() const {
         std::uint64_t sum = 0;

@@ -48,8 +48,8 @@ struct ForecastBench : GuestsBench {
     ~ForecastBench() override { stop(); }
 
     void stop() {
+        end(); // guests tell the loop that they go
         loop.reset();
-        end();
         store.reset();
     }
     // As a daemon that is killed and comes back.

@@ -45,9 +45,8 @@ struct AffinityBench : GuestsBench {
         loop = std::make_unique<AffinityLoop>(io, *guests, of);
     }
     ~AffinityBench() override {
+        end(); // guests tell the loop that they go
         loop.reset();
-        io.restart();
-        io.poll();
     }
     // So often asked again that the answers before have been taken.
     void let_be_asked(const SimulatedGuest &guest, const char *command) {
@@ -78,7 +77,7 @@ TEST_CASE("odd answers to what is asked over and over") {
     }
     bench.let_be_asked(*odd, "query-status");
     CHECK(bench.guests->find(kWeb)->poll_failures > 0);
-    CHECK(bench.guests->find(kDb)->poll_failures == 0);
+    CHECK(bench.guests->find(kDb)->profile.size() == 1);
 }
 
 TEST_CASE("odd sketches of a guest that has just begun") {

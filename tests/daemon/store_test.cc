@@ -95,7 +95,7 @@ TEST_CASE("what was put is there after a restart, in all its fields") {
     AffinityGroup whole = group(7);
     whole.priority = 12;
     whole.origin = GroupOrigin::service;
-    whole.policy = {domain::Eviction::lfu, true, 5, 6, 7, false, true};
+    whole.policy = {domain::Eviction::lfu, true, 5, 6, 7, false, true, {}};
     const Membership by_operator{"vm", whole.id, whole.name, GroupOrigin::by_operator};
     const Membership by_domain{"vm", "other", "name", GroupOrigin::domain};
     {
@@ -200,9 +200,9 @@ TEST_CASE("a file of version 1 is brought up to date, with all that is in it") {
         CHECK(groups[0].priority == 300U);
         CHECK(groups[0].policy.cold == 60U);
         CHECK(groups[0].revision == 41);
-        CHECK(store->revision() == 77U);
+        CHECK(store->revision().value() == 77U);
         CHECK(store->memberships()->size() == 1);
-        CHECK(store->get(RecordKind::settings, "11111111-2222-4333-8444-000000000001") ==
+        CHECK(store->get(RecordKind::settings, "11111111-2222-4333-8444-000000000001").value() ==
               std::optional<std::string>(R"({"dramLimit":268435456})"));
         CHECK(store->forecast_errors()->size() == static_cast<std::size_t>(life));
         CHECK(store->add({"11111111-2222-4333-8444-000000000001", 5, "{}"}));
