@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "qemu/units.h"
 #include "qemu/uuid.h"
+#include "qobject/qbool.h"
 #include "qobject/qjson.h"
 #include "qobject/qlist.h"
 #include "qobject/qnum.h"
@@ -129,6 +130,18 @@ static bool check_monitor(const QDict *config, const char **path, Error **errp)
     return true;
 }
 
+static bool check_learn_writes(const QDict *config, bool *learn, Error **errp)
+{
+    QBool *value = qobject_to(QBool, qdict_get(config, "learn-writes"));
+
+    if (!value && qdict_haskey(config, "learn-writes")) {
+        error_setg(errp, "'learn-writes' is neither true nor false");
+        return false;
+    }
+    *learn = value && qbool_get_bool(value);
+    return true;
+}
+
 static bool parse(TieredDomain *domain, const char *text, Error **errp)
 {
     ERRP_GUARD();
@@ -148,6 +161,7 @@ static bool parse(TieredDomain *domain, const char *text, Error **errp)
            get_bytes(domain->config, "memory", &domain->memory, errp) &&
            get_bytes(domain->config, "dram-limit", &domain->dram_limit, errp) &&
            check_tiers(domain->config, errp) &&
+           check_learn_writes(domain->config, &domain->learn_writes, errp) &&
            check_monitor(domain->config, &domain->monitor, errp);
 }
 

@@ -29,6 +29,7 @@
 #include "hostmem-tiered.h"
 #include "tiered-domain.h"
 #include "tiered-memory-hooks.h"
+#include "tiered-migration-config.h"
 #include "trace.h"
 
 #define MONITOR_ID "tidemark-qmp"
@@ -206,6 +207,17 @@ static bool open_monitor(const char *path, Error **errp)
     return !*errp && monitor_init(&monitor, false, errp) == 0;
 }
 
+/* A guest that cannot be watched runs as well: its migration is only foretold worse. */
+static void learn_writes(const TieredDomain *domain)
+{
+    const TieredMigrationSettings settings = { .has_learn = true, .learn = true };
+    Error *err = NULL;
+
+    if (domain->learn_writes && !tiered_migration_configure(&settings, &err)) {
+        warn_reportf_err(err, "%s wants the guest's writes learnt: ", domain->path);
+    }
+}
+
 /* The machine is complete, and nothing of the guest has run yet. */
 static void domain_ready(Notifier *notifier, void *data)
 {
@@ -223,6 +235,7 @@ static void domain_ready(Notifier *notifier, void *data)
                    " could be: give its RAM as -object memory-backend-ram", domain->path);
         goto fail;
     }
+    learn_writes(domain);
     if (!domain->monitor || open_monitor(domain->monitor, &err)) {
         return;
     }

@@ -16,6 +16,7 @@ typedef struct TieredDomain {
     QDict *config;
     uint64_t memory, dram_limit; /* of the whole VM, in bytes */
     const char *monitor;         /* socket the daemon listens on, or NULL */
+    bool learn_writes;           /* from the start, for a migration that may come */
 } TieredDomain;
 
 /*

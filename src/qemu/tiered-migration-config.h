@@ -9,6 +9,9 @@
 #include "qapi/qapi-types-tiered-memory-types.h"
 #include "qapi/qapi-types-tiered-migration.h"
 
+/* Are the guest's writes being learnt? */
+bool tiered_migration_learns(void);
+MigrationPredictor tiered_migration_predictor(void);
 /* May a stream say which pages are hot (if there is tiered memory)? */
 bool tiered_migration_sends_profile(void);
 /* Unless the migration was started with a choice of its own. */

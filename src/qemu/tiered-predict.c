@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A precopy that goes by what was learnt of the guest's writes.
+ *
+ * It begins and ends with the notifications that QEMU's migration sends anyway; in between, the migration asks here
+ * which page to send next, whether to sync, and how much is left. All of that happens in the migration thread (the
+ * notifications with the BQL held).
+ *
+ * Three traps of QEMU's loop, if pages are held back. It syncs only when little is left by the estimate: then what is
+ * held back would keep it from ever syncing again, so the estimate is small as soon as nothing may be sent. It
+ * completes when the estimate is 0, however much is held back: so it is never 0. And it takes a link that idles for
+ * a slow one, by which no guest would ever be small enough: so the last good bandwidth is held.
+ */
+#include "qemu/osdep.h"
+#include "migration/migration-stats.h"
+#include "migration/migration.h"
+#include "migration/misc.h"
+#include "migration/options.h"
+#include "migration/ram.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "system/runstate.h"
+#include "system/tcg.h"
+
+#include "tiered-migration-config.h"
+#include "tiered-predict-hooks.h"
+#include "tiered-predict.h"
+#include "trace.h"
+
+/* No wait is longer: cancelling must not have to. */
+#define WAIT_NS (20 * SCALE_MS)
+/* However eager the plan is: a sync holds the BQL, and protects all pages again. */
+#define SYNC_GAP_NS (50 * SCALE_MS)
+
+bool tiered_predict_orders;
+bool tiered_predict_counts;
+
+static struct {
+    bool looking; /* between the start and the end of a sync */
+    bool running; /* the model has a precopy */
+    uint32_t version; /* of ram_list, when it began */
+    bool searched, found; /* since the last estimate */
+    uint64_t synced_ns;
+    double good_bandwidth; /* bytes per ms */
+    bool measured; /* so, not guessed */
+    bool idled; /* since the last measurement: it says little about the link */
+    uint64_t waits_ns;
+    bool copies; /* pages may be sent from a copy */
+} precopy;
+
+bool tiered_predict_busy(void)
+{
+    return precopy.running;
+}
+
+/* Kinds of migration that send what is set, in order. */
+static bool is_plain(void)
+{
+    return migrate_mapped_ram() || migrate_background_snapshot() || migrate_colo() ||
+           migrate_rdma();
+}
+
+/* The plan no longer holds: what is set is sent. */
+static void stop_ordering(void)
+{
+    qatomic_set(&tiered_predict_orders, false);
+}
+
+static void begin(void)
+{
+    struct tidemark_precopy_terms terms;
+    MigrationPredictor predictor = tiered_migration_predictor();
+    char msg[512] = "";
+    int ret;
+
+    if (precopy.running || predictor == MIGRATION_PREDICTOR_OFF || is_plain() ||
+        !runstate_is_running() || !migration_is_running() || !tiered_writes()) {
+        return;
+    }
+    tidemark_precopy_terms_init(&terms);
+    terms.observe_only = predictor == MIGRATION_PREDICTOR_OBSERVE;
+    terms.downtime_limit_ns = migrate_downtime_limit() * SCALE_MS;
+    terms.bandwidth = migrate_avail_switchover_bandwidth();
+    ret = tidemark_precopy_begin(tiered_writes(), &terms, tiered_predict_now(), msg, sizeof(msg));
+    if (ret < 0) {
+        warn_report("this migration goes without a forecast of the guest's writes: %s",
+                    *msg ? msg : strerror(-ret));
+        return;
+    }
+    precopy = (typeof(precopy)) {
+        .running = true,
+        .version = qatomic_read(&ram_list.version),
+        .synced_ns = tiered_predict_now(),
+        /* A delta is made against what XBZRLE remembers, which would miss what is sent past it. */
+        .copies = !terms.observe_only && !migrate_xbzrle(),
+    };
+    tidemark_precopy_synced(tiered_writes(), precopy.synced_ns, 0,
+                            ram_bytes_remaining() / TIDEMARK_PAGE_SIZE);
+    qatomic_set(&tiered_predict_counts, true);
+    qatomic_set(&tiered_predict_orders, !terms.observe_only);
+}
+
+static void end(void)
+{
+    enum tidemark_precopy_outcome outcome = TIDEMARK_PRECOPY_FAILED;
+    MigrationState *s = migrate_get_current();
+
+    stop_ordering();
+    qatomic_set(&tiered_predict_counts, false);
+    if (!precopy.running) {
+        return;
+    }
+    precopy.running = false;
+    if (s->state == MIGRATION_STATUS_COMPLETED) {
+        outcome = stat64_get(&mig_stats.postcopy_bytes) ? TIDEMARK_PRECOPY_POSTCOPY
+                                                        : TIDEMARK_PRECOPY_COMPLETED;
+    }
+    tidemark_precopy_end(tiered_writes(), outcome);
+    tiered_learn_disturbed();
+    if (!tiered_migration_learns()) {
+        tiered_writes_forget();
+    }
+}
+
+/* The log is about to be filled with what KVM, vhost and others know. */
+static void before_sync(void)
+{
+    bool wanted = tiered_migration_learns() ||
+                  tiered_migration_predictor() != MIGRATION_PREDICTOR_OFF;
+
+    if (!precopy.running && (!wanted || !bql_locked() || !tiered_writes_prepare(NULL))) {
+        return;
+    }
+    if (!precopy.running) {
+        tiered_learn_settle();
+    }
+    precopy.looking = true;
+    tidemark_writes_begin(tiered_writes(), tiered_predict_now());
+}
+
+static void after_sync(void)
+{
+    uint64_t now = tiered_predict_now();
+
+    if (tcg_enabled() && tiered_writes()) {
+        tiered_log_rearm();
+    }
+    if (!precopy.looking) {
+        return;
+    }
+    precopy.looking = false;
+    tidemark_writes_end(tiered_writes(), now);
+    if (precopy.running) {
+        precopy.idled = true;
+        precopy.synced_ns = now;
+        precopy.searched = false;
+        tidemark_precopy_synced(tiered_writes(), now, tiered_predict_link(),
+                                ram_bytes_remaining() / TIDEMARK_PAGE_SIZE);
+    } else {
+        /* A snapshot, for which the guest was stopped, or a migration that will say that it begins. */
+        tiered_learn_disturbed();
+    }
+}
+
+static int notified(NotifierWithReturn *notifier, void *data, Error **errp)
+{
+    switch (((PrecopyNotifyData *)data)->reason) {
+    case PRECOPY_NOTIFY_SETUP:
+        begin();
+        break;
+    case PRECOPY_NOTIFY_BEFORE_BITMAP_SYNC:
+        before_sync();
+        break;
+    case PRECOPY_NOTIFY_AFTER_BITMAP_SYNC:
+        after_sync();
+        break;
+    case PRECOPY_NOTIFY_COMPLETE:
+        stop_ordering();
+        break;
+    case PRECOPY_NOTIFY_CLEANUP:
+        end();
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+void tiered_predict_init(void)
+{
+    static NotifierWithReturn notifier = { .notify = notified };
+    static bool done;
+
+    if (!done) {
+        done = true;
+        precopy_add_notifier(&notifier);
+    }
+}
+
+void tiered_predict_feed(RAMBlock *rb)
+{
+    if (precopy.looking) {
+        tiered_log_peek(rb);
+    }
+}
+
+/* Turned off meanwhile, or blocks came or went: from now on all that is set is sent. */
+static bool still_orders(void)
+{
+    if (tiered_migration_predictor() == MIGRATION_PREDICTOR_ON &&
+        qatomic_read(&ram_list.version) == precopy.version && !migration_in_postcopy()) {
+        return true;
+    }
+    stop_ordering();
+    return false;
+}
+
+unsigned long tiered_predict_search(RAMBlock *rb, unsigned long size, unsigned long page)
+{
+    int number = tiered_block_number(rb);
+    unsigned long next;
+
+    if (number < 0 || !still_orders()) {
+        return find_next_bit(rb->bmap, size, page);
+    }
+    next = page < size ? tidemark_precopy_next(tiered_writes(), number, rb->bmap, size, page)
+                       : size;
+    precopy.searched = true;
+    precopy.found |= next < size;
+    return next;
+}
+
+bool tiered_predict_send(RAMBlock *rb, unsigned long page, uint8_t **copy)
+{
+    static uint8_t bytes[TIDEMARK_PAGE_SIZE]; /* the migration thread's */
+    int number = tiered_block_number(rb);
+    tidemark_writes *writes = tiered_writes();
+    uint64_t lo, hi;
+
+    if (number < 0 || migration_in_postcopy()) {
+        return false;
+    }
+    if (!precopy.copies || !tidemark_precopy_wants_copy(writes, number, page) ||
+        !tiered_read_page(rb, page, bytes) || buffer_is_zero(bytes, sizeof(bytes))) {
+        /* A zero page is sent as such, after another look at the guest's memory. */
+        tidemark_precopy_sent(writes, number, page, tiered_predict_now());
+        return false;
+    }
+    tidemark_page_hash(writes, bytes, &lo, &hi);
+    if (tidemark_precopy_unchanged(writes, number, page, lo, hi)) {
+        return true;
+    }
+    tidemark_precopy_sent_copy(writes, number, page, lo, hi, tiered_predict_now());
+    *copy = bytes;
+    return false;
+}
+
+/* In the migration thread, with no lock. */
+static void wait_ns(uint64_t ns)
+{
+    precopy.idled = true;
+    precopy.waits_ns += ns;
+    g_usleep(ns / SCALE_US);
+}
+
+/* Bytes of which the destination is not likely to have the content already. */
+static uint64_t due_bytes(void)
+{
+    uint64_t due = 0;
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(rb) {
+        int number = tiered_block_number(rb);
+        uint64_t pages = rb->used_length / TIDEMARK_PAGE_SIZE;
+
+        if (!rb->bmap || migrate_ram_is_ignored(rb)) {
+            continue;
+        }
+        due += number >= 0 ? tidemark_precopy_due(tiered_writes(), number, rb->bmap, pages)
+                           : bitmap_count_one(rb->bmap, pages);
+    }
+    return due * TIDEMARK_PAGE_SIZE;
+}
+
+/* In how many ns a sync is wanted, with nothing left to send before it. */
+static uint64_t sync_in(uint64_t now, uint64_t threshold)
+{
+    uint64_t since = now - precopy.synced_ns;
+    uint64_t gap = since < SYNC_GAP_NS ? SYNC_GAP_NS - since : 0;
+
+    if (due_bytes() < threshold) {
+        return gap; /* it may be the last one */
+    }
+    return MAX(gap, tidemark_precopy_sync_in(tiered_writes(), now));
+}
+
+uint64_t tiered_predict_estimate(uint64_t bytes)
+{
+    uint64_t threshold = migrate_get_current()->threshold_size;
+    uint64_t now = tiered_predict_now();
+    bool dry = precopy.searched && !precopy.found;
+    uint64_t in;
+
+    precopy.searched = precopy.found = false;
+    precopy.idled |= dry;
+    if (!still_orders() || bytes < threshold || !dry ||
+        tidemark_precopy_advance(tiered_writes(), now) == TIDEMARK_PRECOPY_MORE) {
+        return bytes;
+    }
+    in = sync_in(now, threshold);
+    /* The smallest estimate that brings about a sync; see above why it is not 0. */
+    if (!in && threshold > 1) {
+        return 1;
+    }
+    wait_ns(in ? MIN(in, WAIT_NS) : WAIT_NS);
+    /* Still dry: the next estimate asks again. */
+    precopy.searched = true;
+    return bytes;
+}
+
+uint64_t tiered_predict_due(uint64_t bytes)
+{
+    return still_orders() ? MIN(due_bytes(), bytes) : bytes;
+}
+
+/*
+ * Only an interval without a pause or a sync measures the link; until there was one, what seemed fastest has to do.
+ * Too low a value would hold on to itself: nothing would be small enough to be sent.
+ */
+double tiered_predict_hold(double bandwidth)
+{
+    if (!precopy.idled) {
+        precopy.measured = true;
+        precopy.good_bandwidth = bandwidth;
+    } else if (!precopy.measured) {
+        precopy.good_bandwidth = MAX(precopy.good_bandwidth, bandwidth);
+    }
+    precopy.idled = false;
+    return tiered_predict_orders && precopy.good_bandwidth > 0 ? precopy.good_bandwidth
+                                                               : bandwidth;
+}
+
+uint64_t tiered_predict_link(void)
+{
+    return precopy.good_bandwidth * 1000;
+}
+
+uint64_t tiered_predict_waited_ms(void)
+{
+    return precopy.waits_ns / SCALE_MS;
+}
