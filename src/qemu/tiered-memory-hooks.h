@@ -88,6 +88,16 @@ static inline bool tiered_memory_bind(const char **type, const char *id, QDict *
     return !tiered_domain_bind || tiered_domain_bind(type, id, props, errp);
 }
 
+/*
+ * migration/migration.c, qmp_migrate(): what to do if the migration that starts will not converge. False, and an
+ * error, if that can't be done.
+ */
+bool tiered_forecast_react(bool given, MigrationNoConvergence reaction, Error **errp);
+/* migration_iteration_run(): so much is waiting to be sent. */
+void tiered_forecast_iterate(uint64_t pending);
+/* migration_update_counters(): lowers *@threshold to what surely keeps the downtime limit, if that was asked for. */
+void tiered_forecast_threshold(uint64_t *threshold);
+
 #else
 
 static inline bool tiered_memory_discard(RAMBlock *rb, uint64_t start, size_t length, int *ret)
@@ -176,6 +186,24 @@ static inline bool tiered_memory_bind(const char **type, const char *id, QDict *
                                       Error **errp)
 {
     return true;
+}
+
+static inline bool tiered_forecast_react(bool given, MigrationNoConvergence reaction, Error **errp)
+{
+    if (given && reaction != MIGRATION_NO_CONVERGENCE_CONTINUE) {
+        error_setg(errp, "this QEMU was built without Tidemark: on-no-convergence can only be"
+                   " continue");
+        return false;
+    }
+    return true;
+}
+
+static inline void tiered_forecast_iterate(uint64_t pending)
+{
+}
+
+static inline void tiered_forecast_threshold(uint64_t *threshold)
+{
 }
 
 #endif

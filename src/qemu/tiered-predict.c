@@ -76,12 +76,13 @@ static void begin(void)
     char msg[512] = "";
     int ret;
 
-    if (precopy.running || predictor == MIGRATION_PREDICTOR_OFF || is_plain() ||
+    if (precopy.running || is_plain() ||
+        (predictor == MIGRATION_PREDICTOR_OFF && !tiered_forecast_wants_looks()) ||
         !runstate_is_running() || !migration_is_running() || !tiered_writes()) {
         return;
     }
     tidemark_precopy_terms_init(&terms);
-    terms.observe_only = predictor == MIGRATION_PREDICTOR_OBSERVE;
+    terms.observe_only = predictor != MIGRATION_PREDICTOR_ON;
     terms.downtime_limit_ns = migrate_downtime_limit() * SCALE_MS;
     terms.bandwidth = migrate_avail_switchover_bandwidth();
     ret = tidemark_precopy_begin(tiered_writes(), &terms, tiered_predict_now(), msg, sizeof(msg));
@@ -129,7 +130,8 @@ static void end(void)
 static void before_sync(void)
 {
     bool wanted = tiered_migration_learns() ||
-                  tiered_migration_predictor() != MIGRATION_PREDICTOR_OFF;
+                  tiered_migration_predictor() != MIGRATION_PREDICTOR_OFF ||
+                  tiered_forecast_wants_looks();
 
     if (!precopy.running && (!wanted || !bql_locked() || !tiered_writes_prepare(NULL))) {
         return;

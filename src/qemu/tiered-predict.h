@@ -66,4 +66,9 @@ uint64_t tiered_predict_waited_ms(void);
 /* Bytes per second that the link carried when it was last busy, 0: not known. */
 uint64_t tiered_predict_link(void);
 
+/* ---- tiered-forecast.c ---- */
+
+/* A verdict is wanted about the migration that starts or runs: what its syncs find has to be learnt. */
+bool tiered_forecast_wants_looks(void);
+
 #endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Forecasts of migrations: what one would cost, whether the one that runs will come to an end, and what is done about
+ * it if it will not.
+ *
+ * The migration's thread looks at it again after each sync of the dirty bitmap. What others ask for is made anew,
+ * under the BQL. A migration that nobody asked anything special of (no learning, no predictor, no reaction) is left
+ * as it is.
+ */
+#include "qemu/osdep.h"
+#include "system/cpu-throttle.h"
+#include "migration/migration.h"
+#include "migration/migration-stats.h"
+#include "migration/misc.h"
+#include "migration/options.h"
+#include "migration/ram.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-migration.h"
+#include "qapi/qapi-commands-tiered-migration-forecast.h"
+#include "qapi/qapi-events-tiered-migration-forecast.h"
+#include "qemu/module.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+
+#include "hostmem-tiered.h"
+#include "tiered-forecast.h"
+#include "tiered-memory-hooks.h"
+#include "tiered-migration-config.h"
+#include "tiered-predict.h"
+#include "trace.h"
+
+/* The first syncs are looked at at once; then there is at least so much between two looks. */
+#define PROMPT_SYNCS 4
+#define INTERVAL_NS (250 * SCALE_MS)
+/* Of the downtime: stopping the guest, device state, and what lies in buffers of the connection. */
+#define OVERHEAD_MS 15
+/* After the guest was slowed down, what is known of its writes is out of date for so long. */
+#define SETTLING_NS (2 * NANOSECONDS_PER_SECOND)
+
+typedef struct Forecasting {
+    /* under the BQL */
+    MigrationNoConvergence reaction; /* of the migration that starts or runs */
+    double last_bandwidth;           /* of the last migration */
+    struct tidemark_forecast_error outcome;
+    bool have_outcome;
+    bool throttled; /* by us; atomic */
+
+    bool running; /* RAM is being sent to another QEMU, by precopy, and we watch it; atomic */
+    uint64_t zero_pages; /* before the first was sent */
+    TieredLink link;
+    /* the migration's thread */
+    uint64_t syncs; /* that have been looked at */
+    int64_t looked_ns, settled_ns;
+    MigrationVerdict verdict;
+    bool reacted;
+    struct tidemark_forecast_error first; /* the first forecast with a verdict, and what came */
+    bool have_first;
+} Forecasting;
+
+static Forecasting fc = { .reaction = MIGRATION_NO_CONVERGENCE_CONTINUE };
+
+/* ---- Asking ---- */
+
+static double likely_bandwidth(void)
+{
+    MigrationState *s = migrate_get_current();
+    double measured = qatomic_read(&fc.running) ? tiered_link_bandwidth(&fc.link, 0.5) : 0;
+
+    if (measured > 0) {
+        return measured;
+    }
+    if (migration_is_running() && s->mbps > 0) {
+        return s->mbps * 1000 * 1000 / 8;
+    }
+    if (fc.last_bandwidth > 0) {
+        return fc.last_bandwidth;
+    }
+    return migrate_avail_switchover_bandwidth() ?: migrate_max_bandwidth();
+}
+
+/* Does this migration promise not to pass the limit? Others are left as they are. */
+static bool keeps_limit(void)
+{
+    return fc.reaction != MIGRATION_NO_CONVERGENCE_CONTINUE ||
+           tiered_migration_predictor() == MIGRATION_PREDICTOR_ON;
+}
+
+/* Of so many ms of downtime. */
+static uint64_t limit_for_ram(uint64_t limit_ms)
+{
+    return keeps_limit() ? limit_ms - MIN(OVERHEAD_MS, limit_ms / 4) : limit_ms;
+}
+
+static void fill_terms(struct tidemark_forecast_terms *t, double bandwidth, uint64_t limit_ms,
+                       uint64_t zero_pages)
+{
+    MigrationState *s = migrate_get_current();
+
+    tidemark_forecast_terms_init(t);
+    t->bandwidth = bandwidth;
+    t->bandwidth_doubt = tiered_link_doubt(&fc.link);
+    t->bandwidth_set = migrate_max_bandwidth() && bandwidth > 0.8 * migrate_max_bandwidth();
+    t->downtime_limit = limit_ms / 1000.0;
+    t->reserve = (limit_ms - limit_for_ram(limit_ms)) / 1000.0;
+    t->overhead = OVERHEAD_MS / 1000.0;
+    t->pages = tiered_forecast_ram_pages();
+    t->planned = tiered_migration_predictor() == MIGRATION_PREDICTOR_ON;
+    t->zero_pages = zero_pages;
+    t->running = s->state == MIGRATION_STATUS_ACTIVE;
+    if (t->running) {
+        uint64_t zero_sent = stat64_get(&mig_stats.zero_pages);
+
+        t->first_pass = stat64_get(&mig_stats.dirty_sync_count) <= 1;
+        t->pages_left = ram_bytes_remaining() / TIDEMARK_PAGE_SIZE;
+        t->seconds_so_far = (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - s->start_time) / 1000.0;
+        t->bytes_so_far = migration_transferred_bytes();
+        t->zero_pages = zero_pages > zero_sent ? zero_pages - zero_sent : 0;
+        t->slowed = cpu_throttle_get_percentage() / 100.0;
+    }
+}
+
+static bool forecast(const struct tidemark_forecast_terms *terms, struct tidemark_forecast *f,
+                     Error **errp)
+{
+    char msg[TIERED_MSG_SIZE];
+    int ret;
+
+    f->size = sizeof(*f);
+    ret = tidemark_precopy_forecast(tiered_writes(), terms, f, msg, sizeof(msg));
+    if (ret < 0) {
+        error_setg(errp, "no forecast: %s", msg);
+    }
+    return ret == 0;
+}
+
+MigrationForecast *qmp_query_migrate_forecast(bool has_bandwidth, uint64_t bandwidth,
+                                              bool has_downtime_limit, uint64_t downtime_limit,
+                                              Error **errp)
+{
+    struct tidemark_forecast_terms terms;
+    struct tidemark_forecast f;
+    MigrationForecast *answer;
+    uint64_t zero = qatomic_read(&fc.running) ? fc.zero_pages : tiered_forecast_zero_pages();
+
+    if ((has_bandwidth && !bandwidth) || (has_downtime_limit && !downtime_limit)) {
+        error_setg(errp, "bandwidth and downtime-limit must be more than 0");
+        return NULL;
+    }
+    fill_terms(&terms, has_bandwidth ? bandwidth : likely_bandwidth(),
+               has_downtime_limit ? downtime_limit : migrate_downtime_limit(), zero);
+    if (!forecast(&terms, &f, errp)) {
+        return NULL;
+    }
+    answer = tiered_forecast_to_qapi(&f, &terms);
+    if (fc.have_outcome) {
+        answer->outcome = tiered_forecast_error_to_qapi(&fc.outcome);
+    }
+    return answer;
+}
+
+void qmp_migrate_forecast_calibrate(MigrationForecastErrorList *list, Error **errp)
+{
+    g_autofree struct tidemark_forecast_error *errors = NULL;
+    size_t count = 0;
+
+    for (MigrationForecastErrorList *l = list; l; l = l->next) {
+        errors = g_renew(struct tidemark_forecast_error, errors, count + 1);
+        errors[count++] = tiered_forecast_error_from_qapi(l->value);
+    }
+    tidemark_forecast_calibrate(errors, count);
+}
+
+/* ---- The running migration ---- */
+
+static const struct tidemark_remedy *find_remedy(const struct tidemark_forecast *f,
+                                                 enum tidemark_remedy_kind kind)
+{
+    for (uint32_t i = 0; i < f->remedy_count; i++) {
+        if (f->remedies[i].kind == kind) {
+            return &f->remedies[i];
+        }
+    }
+    return NULL;
+}
+
+/* If not even the utmost would do, then the utmost: it is what was asked for. */
+static void throttle(const struct tidemark_forecast *f, int64_t now)
+{
+    const struct tidemark_remedy *r = find_remedy(f, TIDEMARK_REMEDY_THROTTLE);
+    int most = migrate_max_cpu_throttle();
+    int percentage = r ? MIN(most, (int)(r->value * 100 + 0.5)) : most;
+
+    if (percentage <= cpu_throttle_get_percentage()) {
+        return;
+    }
+    bql_lock();
+    qatomic_set(&fc.throttled, true);
+    cpu_throttle_set(percentage);
+    bql_unlock();
+    fc.settled_ns = now + SETTLING_NS;
+}
+
+static void react(const struct tidemark_forecast *f, int64_t now)
+{
+    Error *err = NULL;
+
+    switch (fc.reaction) {
+    case MIGRATION_NO_CONVERGENCE_ABORT:
+        if (!fc.reacted) {
+            error_setg(&err, "the migration was given up, it will not converge: %s", f->reason);
+            migration_file_set_error(-ECANCELED, err);
+        }
+        break;
+    case MIGRATION_NO_CONVERGENCE_THROTTLE:
+        throttle(f, now);
+        break;
+    case MIGRATION_NO_CONVERGENCE_POSTCOPY:
+        qmp_migrate_start_postcopy(&err);
+        error_free(err); /* the capability was there when the migration started, and stays */
+        break;
+    case MIGRATION_NO_CONVERGENCE_CONTINUE:
+    default:
+        break;
+    }
+    fc.reacted = true;
+}
+
+static void announce(const struct tidemark_forecast *f, MigrationVerdict verdict)
+{
+    bool bad = verdict == MIGRATION_VERDICT_WILL_NOT_CONVERGE;
+
+    trace_tiered_forecast(MigrationVerdict_str(verdict), fc.syncs, f->chance * 100, f->reason);
+    if (verdict == fc.verdict) {
+        return;
+    }
+    fc.verdict = verdict;
+    qapi_event_send_migrate_forecast(verdict, f->reason, fc.syncs, bad, fc.reaction,
+                                     f->remedy_count > 0,
+                                     f->remedy_count ? tiered_forecast_remedy(&f->remedies[0]) : 0);
+}
+
+/* Is it time for another look? */
+static bool due(int64_t now)
+{
+    uint64_t syncs = stat64_get(&mig_stats.dirty_sync_count);
+
+    if (now < fc.settled_ns || (syncs == fc.syncs && fc.looked_ns) ||
+        (syncs > PROMPT_SYNCS && now - fc.looked_ns < INTERVAL_NS) ||
+        tiered_link_bandwidth(&fc.link, 0.5) <= 0) {
+        return false;
+    }
+    fc.syncs = syncs;
+    fc.looked_ns = now;
+    return true;
+}
+
+void tiered_forecast_iterate(uint64_t pending)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    struct tidemark_forecast_terms terms;
+    struct tidemark_forecast f;
+    MigrationVerdict verdict;
+
+    if (!qatomic_read(&fc.running)) {
+        return;
+    }
+    tiered_link_note(&fc.link, pending > 0);
+    if (migrate_get_current()->state != MIGRATION_STATUS_ACTIVE || !due(now)) {
+        return;
+    }
+    fill_terms(&terms, likely_bandwidth(), migrate_downtime_limit(), fc.zero_pages);
+    if (!forecast(&terms, &f, NULL)) {
+        return;
+    }
+    verdict = tiered_forecast_verdict(&f);
+    if (verdict != MIGRATION_VERDICT_UNKNOWN && !fc.have_first) {
+        fc.first.seconds = f.raw_seconds;
+        fc.first.bytes = f.raw_bytes;
+        fc.first.downtime = f.raw_downtime;
+        fc.have_first = true;
+    }
+    announce(&f, verdict);
+    if (verdict == MIGRATION_VERDICT_WILL_NOT_CONVERGE) {
+        react(&f, now);
+    }
+}
+
+/*
+ * Stock QEMU takes what was sent in the last tenth of a second for the link's speed, and the whole limit for RAM: a
+ * burst into a buffer makes it stop the guest for too long. Slow moments count here, and devices have their part.
+ */
+void tiered_forecast_threshold(uint64_t *threshold)
+{
+    double bandwidth;
+
+    if (!qatomic_read(&fc.running) || !keeps_limit()) {
+        return;
+    }
+    bandwidth = migrate_avail_switchover_bandwidth() ?: tiered_link_bandwidth(&fc.link, 0.2);
+    if (bandwidth > 0) {
+        *threshold = bandwidth * limit_for_ram(migrate_downtime_limit()) / 1000;
+    }
+}
+
+bool tiered_forecast_react(bool given, MigrationNoConvergence reaction, Error **errp)
+{
+    if (migration_is_running()) {
+        return true; /* it will be refused */
+    }
+    if (!given) {
+        reaction = tiered_migration_on_no_convergence();
+    }
+    if (reaction == MIGRATION_NO_CONVERGENCE_POSTCOPY && !migrate_postcopy_ram()) {
+        error_setg(errp, "on-no-convergence=postcopy needs the migration capability postcopy-ram on"
+                   " both sides: set it with migrate-set-capabilities, or choose abort, throttle"
+                   " or continue");
+        return false;
+    }
+    if (reaction != MIGRATION_NO_CONVERGENCE_CONTINUE) {
+        tiered_predict_init();
+    }
+    fc.reaction = reaction;
+    return true;
+}
+
+bool tiered_forecast_wants_looks(void)
+{
+    return fc.reaction != MIGRATION_NO_CONVERGENCE_CONTINUE;
+}
+
+/* ---- Start and end ---- */
+
+static void migration_begins(void)
+{
+    fc.zero_pages = tiered_forecast_zero_pages();
+    fc.syncs = 0;
+    fc.looked_ns = fc.settled_ns = 0;
+    fc.verdict = MIGRATION_VERDICT_UNKNOWN;
+    fc.reacted = fc.have_first = false;
+    tiered_link_start(&fc.link);
+    qatomic_set(&fc.running, true);
+}
+
+static void migration_ends(bool completed)
+{
+    MigrationState *s = migrate_get_current();
+
+    fc.reaction = MIGRATION_NO_CONVERGENCE_CONTINUE;
+    if (!qatomic_read(&fc.running)) {
+        return;
+    }
+    qatomic_set(&fc.running, false);
+    if (qatomic_xchg(&fc.throttled, false)) {
+        cpu_throttle_stop();
+    }
+    fc.last_bandwidth = tiered_link_bandwidth(&fc.link, 0.5);
+    if (completed && fc.have_first) {
+        fc.first.actual_seconds = s->total_time / 1000.0;
+        fc.first.actual_bytes = migration_transferred_bytes();
+        fc.first.actual_downtime = s->downtime / 1000.0;
+        fc.outcome = fc.first;
+        fc.have_outcome = true;
+    }
+}
+
+/* With the BQL. RAM that goes to a file, or stays where it is, has no verdict. */
+static int migration_event(NotifierWithReturn *notifier, MigrationEvent *event, Error **errp)
+{
+    bool wanted = tiered_migration_learns() || fc.reaction != MIGRATION_NO_CONVERGENCE_CONTINUE ||
+                  tiered_migration_predictor() != MIGRATION_PREDICTOR_OFF;
+
+    switch (event->type) {
+    case MIG_EVENT_PRECOPY_SETUP:
+        if (wanted && !migrate_mapped_ram() && !migrate_background_snapshot()) {
+            migration_begins();
+        }
+        break;
+    case MIG_EVENT_PRECOPY_DONE:
+    case MIG_EVENT_PRECOPY_FAILED:
+        migration_ends(event->type == MIG_EVENT_PRECOPY_DONE);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static NotifierWithReturn notifier;
+
+static void register_notifier(void)
+{
+    migration_add_notifier(&notifier, migration_event);
+}
+
+type_init(register_notifier);

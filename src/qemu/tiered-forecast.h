@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files about forecasts of migrations share.
+ */
+#ifndef TIERED_FORECAST_H
+#define TIERED_FORECAST_H
+
+#include "qapi/qapi-types-tiered-migration-forecast.h"
+#include "tidemark.h"
+
+/* Pages of the RAM that migrates; of these, about how many are zero. Any thread but not while RAM is being
+ * plugged: BQL or RCU. */
+uint64_t tiered_forecast_ram_pages(void);
+uint64_t tiered_forecast_zero_pages(void);
+
+/* What a running migration gets from the link. Migration thread only, but for the reading. */
+typedef struct TieredLink {
+    uint64_t bytes, zeros; /* at the start of the window that is being measured */
+    int64_t since_ns;      /* when that was; 0: none */
+    bool idle;             /* there was nothing to send in it */
+    double windows[16];    /* bytes a second, a ring */
+    unsigned count;        /* ever measured */
+} TieredLink;
+
+void tiered_link_start(TieredLink *link);
+/* After each piece of sending: is there more to be sent right away? */
+void tiered_link_note(TieredLink *link, bool more);
+/* The share of windows given was at most so fast; 0: not known yet. */
+double tiered_link_bandwidth(const TieredLink *link, double share);
+/* Standard deviation over value, about. */
+double tiered_link_doubt(const TieredLink *link);
+
+MigrationForecast *tiered_forecast_to_qapi(const struct tidemark_forecast *f,
+                                           const struct tidemark_forecast_terms *terms);
+MigrationVerdict tiered_forecast_verdict(const struct tidemark_forecast *f);
+MigrationRemedyKind tiered_forecast_remedy(const struct tidemark_remedy *r);
+MigrationForecastError *tiered_forecast_error_to_qapi(const struct tidemark_forecast_error *e);
+struct tidemark_forecast_error tiered_forecast_error_from_qapi(const MigrationForecastError *e);
+
+#endif
