@@ -388,5 +388,6 @@ uint64_t tidemark_engine_held_pages(tidemark_engine *engine) TIDEMARK_NOEXCEPT;
 #include "tidemark_migrate.h"
 #include "tidemark_place.h"
 #include "tidemark_postcopy.h"
+#include "tidemark_reader.h"
 
 #endif

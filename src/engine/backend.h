@@ -7,12 +7,12 @@
 //    evictor           keeps a free reserve: stages, drops, writes back  eviction.cc, writeback.cc, cold.cc
 //    ahead thread      reads regions before the guest comes to them      ahead.cc
 //    mover             demotes, serves the prefetch queue, compacts QLC  mover.cc, prefetch.cc
-//    callers           configure, query, discard, read, resolve, learn   control.cc, learning.cc
+//    callers           configure, query, discard, read, resolve, learn   control.cc, learning.cc, cold_reader.h
 //                      take pages over from another host                 postcopy.cc
 //
 // Invariants
 //  - mutex_ guards everything below it; no system call is made and no guest byte is touched under it
-//    (exception: arming, and what must not overlap it). A page in transit belongs to one thread, which works on it unlocked.
+//    (but for arming, and what must not overlap it; copies of pages in DRAM, but not in R). A page in transit belongs to one thread, which works on it unlocked.
 //  - charged_ counts every page of DRAM the block uses (R, S, buffers) and is raised before the page
 //    is. It passes limit_pages_ only when the limit has just been cut.
 //  - Each transit ends in finish(), which hands waiting faults on. No other place wakes them.
@@ -107,6 +107,7 @@ class Backend {
     }
 
   private:
+    friend class ColdReader;
     friend class Postcopy;
     static constexpr std::uint32_t kDemands = 8;     // demand reads under way at a time,
     static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each

@@ -28,7 +28,7 @@ def problem_of(path, include, order):
             return "src/qemu may include tidemark.h and nothing else of ours"
         return None
     if include in ("tidemark.h", "capi/tidemark.h", "tidemark_migrate.h", "tidemark_place.h",
-                   "tidemark_postcopy.h"):
+                   "tidemark_postcopy.h", "tidemark_reader.h"):
         return None if layer in ("capi", "daemon", "cli") else "only capi/ includes tidemark.h"
     if target not in order:
         return "is not 'layer/file.h' with a layer that src/README.md lists"
