@@ -54,6 +54,7 @@ TieredBackend *tiered_backend_get(const char *id, Error **errp);
 TieredBackend *tiered_backend_get_by_block(RAMBlock *rb);
 /* The live backend whose block [@host, @host + @size) lies in, and where in it. */
 TieredBackend *tiered_backend_get_by_address(const void *host, size_t size, uint64_t *offset);
+TieredBackend *tiered_backend_get_by_host(const void *host); /* start of its block */
 /* The live backend after @prev (which is given back), the first one for NULL, NULL at the end. */
 TieredBackend *tiered_backend_get_next(TieredBackend *prev);
 void tiered_backend_put(TieredBackend *tb);

@@ -138,11 +138,16 @@ TieredBackend *tiered_backend_get(const char *id, Error **errp)
 
 TieredBackend *tiered_backend_get_by_block(RAMBlock *rb)
 {
+    return tiered_backend_get_by_host(qemu_ram_get_host_addr(rb));
+}
+
+TieredBackend *tiered_backend_get_by_host(const void *host)
+{
     TieredBackend *tb;
 
     QEMU_LOCK_GUARD(&list_lock);
     QLIST_FOREACH(tb, &backends, next) {
-        if (tb->host == qemu_ram_get_host_addr(rb)) {
+        if (tb->host == host) {
             tb->users++;
             return tb;
         }

@@ -75,6 +75,27 @@ uint8_t *tiered_memory_unpack_to(uint8_t *host, size_t size);
 bool tiered_memory_unpacked(uint8_t *host, const uint8_t *bytes, Error **errp);
 
 /*
+ * migration/ram.c: where to read the page at @offset of @rb if that is not in the block itself; good
+ * until the next call. False, and an error of the migration, if it cannot be read back. The page's
+ * dirty bit has been cleared. May wait for a disk if tiered_memory_reads_slowly().
+ */
+bool tiered_memory_source_page(RAMBlock *rb, uint64_t offset, uint8_t **bytes);
+bool tiered_memory_reads_slowly(RAMBlock *rb);
+
+/*
+ * migration/multifd.c: the same for a packet, in one of its threads. *@bytes is NULL if all pages are
+ * read in the block.
+ */
+bool tiered_memory_source_pages(RAMBlock *rb, const uint64_t *offsets, uint32_t count,
+                                struct QIOChannel *channel, const void ***bytes, Error **errp);
+
+/* dump/dump.c: where to read @length bytes of the page at @host, which lies in @rb. */
+void *tiered_memory_dump_page(RAMBlock *rb, void *host, uint64_t length);
+
+/* The calling thread has copied enough. (Other threads need not say so before they end.) */
+void tiered_source_end(void);
+
+/*
  * qom/object_interfaces.c, user_creatable_add_qapi(): if the host wants this VM's memory tiered,
  * turns a RAM object into a tiered one, or refuses one that can't be. Weak, because that file is
  * also part of programs without machines, such as qemu-img.
@@ -180,6 +201,33 @@ static inline uint8_t *tiered_memory_unpack_to(uint8_t *host, size_t size)
 static inline bool tiered_memory_unpacked(uint8_t *host, const uint8_t *bytes, Error **errp)
 {
     return true;
+}
+
+static inline bool tiered_memory_source_page(RAMBlock *rb, uint64_t offset, uint8_t **bytes)
+{
+    return true;
+}
+
+static inline bool tiered_memory_reads_slowly(RAMBlock *rb)
+{
+    return false;
+}
+
+static inline bool tiered_memory_source_pages(RAMBlock *rb, const uint64_t *offsets,
+                                              uint32_t count, struct QIOChannel *channel,
+                                              const void ***bytes, Error **errp)
+{
+    *bytes = NULL;
+    return true;
+}
+
+static inline void *tiered_memory_dump_page(RAMBlock *rb, void *host, uint64_t length)
+{
+    return host;
+}
+
+static inline void tiered_source_end(void)
+{
 }
 
 static inline bool tiered_memory_bind(const char **type, const char *id, QDict *props,
