@@ -54,6 +54,17 @@ int64_t tidemark_backend_remote_end(tidemark_backend *backend) noexcept {
     return guarded([&]() -> int64_t { return Postcopy::end(*backend->backend); });
 }
 
+int64_t tidemark_backend_warmth(tidemark_backend *backend, uint8_t *levels, size_t pages) noexcept {
+    return guarded([&]() -> int64_t {
+        if (!backend->attached)
+            return -ENOTCONN;
+        const auto known = Postcopy::warmth(*backend->backend);
+        const std::size_t count = std::min(pages, known.size());
+        std::copy_n(known.begin(), count, levels);
+        return static_cast<int64_t>(count);
+    });
+}
+
 bool tidemark_engine_thread_remote(tidemark_engine *engine, int32_t tid) noexcept {
     MutexLock lock(engine->mutex);
     return std::any_of(

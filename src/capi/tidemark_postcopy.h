@@ -17,6 +17,8 @@
 extern "C" {
 #endif
 
+#define TIDEMARK_WARMEST 15u
+
 struct tidemark_wanted {
     uint64_t offset; /* of the page in the block */
     int32_t thread;  /* that waits for it (gettid()), 0 if not known */
@@ -49,6 +51,11 @@ int tidemark_backend_remote_deliver(tidemark_backend *backend, uint64_t offset,
                                     const void *bytes) TIDEMARK_NOEXCEPT;
 /* No more pages will come. Returns how many have not; they read as zeros from now on. */
 int64_t tidemark_backend_remote_end(tidemark_backend *backend) TIDEMARK_NOEXCEPT;
+/* At the source: how warm each page is, from 0 (nothing but zeros) by what is in tiers to
+ * TIDEMARK_WARMEST. Returns how many pages, from the first, were written to levels; 0 if nothing
+ * is known (the block is not armed); or -errno. */
+int64_t tidemark_backend_warmth(tidemark_backend *backend, uint8_t *levels,
+                                size_t pages) TIDEMARK_NOEXCEPT;
 /* True while thread tid (gettid()) waits for a remote page of any backend of the engine. */
 bool tidemark_engine_thread_remote(tidemark_engine *engine, int32_t tid) TIDEMARK_NOEXCEPT;
 

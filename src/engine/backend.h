@@ -377,9 +377,8 @@ class Backend {
 
     // Each is its phase's owner's, and the phases change under mutex_.
     std::array<std::unique_ptr<Arrival>, 6> arrivals_;
-    // Used by the ahead thread alone.
-    std::vector<std::unique_ptr<IoQueue>> ahead_queues_;
-    std::unique_ptr<Frame> unite_frame_; // empty between uses
+    std::vector<std::unique_ptr<IoQueue>> ahead_queues_; // both the ahead thread's alone
+    std::unique_ptr<Frame> unite_frame_;                 // empty between uses
 
     // Used by the evictor thread alone. The queues go first: requests in flight point into batches.
     std::deque<std::unique_ptr<WriteBatch>> writes_; // oldest first

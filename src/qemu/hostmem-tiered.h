@@ -37,6 +37,7 @@ struct TieredBackend {
     Error *migration_blocker;
     RAMBlockNotifier block_notifier;
     int64_t pressure_sent_ns; /* engine threads; atomic */
+    struct TieredPostcopyOrder *postcopy_order; /* tiered-postcopy-order.c */
 
     /* under the lock of the list */
     unsigned users;
@@ -87,6 +88,9 @@ bool tiered_postcopy_stalled(void);
 /* tiered-migrate-dest.c: nothing more comes in; and, if the guest did not arrive, nothing is kept. */
 void tiered_incoming_end(bool arrived);
 void tiered_incoming_void(void);
+
+/* tiered-postcopy-order.c */
+void tiered_postcopy_order_init(void);
 
 /* hostmem-tiered-props.c */
 void tiered_class_add_properties(ObjectClass *oc);

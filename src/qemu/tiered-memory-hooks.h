@@ -96,6 +96,13 @@ void *tiered_memory_dump_page(RAMBlock *rb, void *host, uint64_t length);
 void tiered_source_end(void);
 
 /*
+ * migration/ram.c, pss_find_next_dirty(), in postcopy: which page that is set in @bitmap goes next
+ * when none is asked for; *@page is where the search would go on. False: QEMU's own order.
+ */
+bool tiered_memory_postcopy_next(RAMBlock *rb, const unsigned long *bitmap, unsigned long size,
+                                 unsigned long *page);
+
+/*
  * qom/object_interfaces.c, user_creatable_add_qapi(): if the host wants this VM's memory tiered,
  * turns a RAM object into a tiered one, or refuses one that can't be. Weak, because that file is
  * also part of programs without machines, such as qemu-img.
@@ -173,6 +180,12 @@ static inline bool tiered_memory_postcopy_place(RAMBlock *rb, void *host, const 
 }
 
 static inline bool tiered_memory_postcopy_end(RAMBlock *rb)
+{
+    return false;
+}
+
+static inline bool tiered_memory_postcopy_next(RAMBlock *rb, const unsigned long *bitmap,
+                                               unsigned long size, unsigned long *page)
 {
     return false;
 }

@@ -53,6 +53,7 @@ bool tiered_migration_prepare(TieredBackend *tb, Error **errp)
         return refuse_capability(MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, errp);
     }
     tiered_postcopy_init();
+    tiered_postcopy_order_init();
     /* For a mode that was set before the object came. */
     set_mode_error(&tb->migration_blocker);
     return tidemark_add_cpr_blocker(&tb->migration_blocker, errp) == 0;

@@ -5,6 +5,8 @@ The source is frozen when it hands over. With the destination paused, all of its
 all pages have come; with the destination running, the guest itself checks every word it reads."""
 import contextlib
 import random
+import re
+import struct
 
 from guest import MIB, PAGE, Watcher, require, wait_for
 from link import Link
@@ -204,3 +206,51 @@ def test_quit_with_a_broken_link(folder):
         target.qmp.command("quit")
         require(target.wait_exit(60) == 0, f"quit failed: {target.describe()}")
         require(source.alive() and status(source) == "postcopy-paused", f"the source went too: {source.describe()}")
+
+
+def mapped_pages(vm, start, size):
+    """How many pages of that range of guest RAM (below 3 GiB) are in the guest's reach."""
+    host = int(re.search(r"tiered_memory_attach ram0: host (0x[0-9a-f]+)", vm.stderr()).group(1), 16)
+    with open(f"/proc/{vm.pid}/pagemap", "rb") as pagemap:
+        pagemap.seek((host + start) // PAGE * 8)
+        entries = struct.iter_unpack("<Q", pagemap.read(size // PAGE * 8))
+    return sum(entry >> 63 for entry, in entries)
+
+
+def warm_first(folder, profile):
+    """How many of the 8 MiB that a guest uses, of 160, come with the first 40 MiB: what is in
+    DRAM comes before what is not."""
+    load = f"mib={SIZE // MIB} start=60 hot=8192 hot-ms=50"
+    with linked(RATE) as link, \
+            baremetal(folder, load, ram(SIZE, LIMIT), "tcg", 1, "source", image="paced.elf") as source, \
+            baremetal(folder, load, ram(SIZE, LIMIT), "tcg", 1, "target", image="paced.elf",
+                      incoming=True, extra=["-trace", "tiered_memory_attach"]) as target:
+        source.wait_debug("READY", 60)
+        source.wait_debug("BEAT 8 ", 60)
+        for vm in (source, target):
+            vm.qmp.command("tiered-migration-configure", profile=profile)
+        prepare(source, target, link, ["postcopy-ram"], {"max-bandwidth": MIB})
+        start(source, link)
+        wait_status(source, "active")
+        source.qmp.command("migrate-start-postcopy")
+        wait_status(source, "postcopy-active")
+        link.hold_at(link.forward + 40 * MIB)
+        require(link.wait_held(), "the stream ended early")
+        wait_for(lambda: counters(target)["delivered-pages"] * PAGE > 39 * MIB, 60, "what was sent does not arrive")
+        found = mapped_pages(target, 60 * MIB, 8 * MIB)
+        target.qmp.command("cont")
+        link.release()
+        wait_completed(source, target)
+        beats = target.debug_text().count("BEAT")
+        wait_for(lambda: target.debug_text().count("BEAT") > beats, 60, "the guest does not go on")
+        require_healthy(query(target))
+        return found
+
+
+def test_the_warmest_go_first(folder):
+    pages = 8 * MIB // PAGE
+    # All but what happened to be on its way to a tier, 2 MiB at a time.
+    found = warm_first(folder, "on")
+    require(found >= pages * 3 // 4, f"of {pages} pages in use only {found} came first")
+    others = warm_first(folder, "off")
+    require(others < pages // 4, f"in QEMU's own order {others} came first, too: nothing was shown")
