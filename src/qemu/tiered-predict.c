@@ -47,6 +47,8 @@ static struct {
     double good_bandwidth; /* bytes per ms */
     bool measured; /* so, not guessed */
     bool idled; /* since the last measurement: it says little about the link */
+    uint64_t rate_limit; /* at the last measurement, the user's */
+    bool probes; /* it was changed: until the link is measured again, all that is set is sent */
     uint64_t waits_ns;
     bool copies; /* pages may be sent from a copy */
 } precopy;
@@ -95,6 +97,7 @@ static void begin(void)
         .running = true,
         .version = qatomic_read(&ram_list.version),
         .synced_ns = tiered_predict_now(),
+        .rate_limit = migrate_max_bandwidth(),
         /* A delta is made against what XBZRLE remembers, which would miss what is sent past it. */
         .copies = !terms.observe_only && !migrate_xbzrle(),
     };
@@ -220,12 +223,25 @@ static bool still_orders(void)
     return false;
 }
 
+/*
+ * What was measured under another limit would be held for ever: by a link that is thought slow, everything waits, and
+ * while everything waits nothing is measured.
+ */
+static bool probes_link(void)
+{
+    uint64_t limit = migrate_max_bandwidth();
+
+    precopy.probes |= limit != precopy.rate_limit;
+    precopy.rate_limit = limit;
+    return precopy.probes;
+}
+
 unsigned long tiered_predict_search(RAMBlock *rb, unsigned long size, unsigned long page)
 {
     int number = tiered_block_number(rb);
     unsigned long next;
 
-    if (number < 0 || !still_orders()) {
+    if (number < 0 || !still_orders() || probes_link()) {
         return find_next_bit(rb->bmap, size, page);
     }
     next = page < size ? tidemark_precopy_next(tiered_writes(), number, rb->bmap, size, page)
@@ -337,6 +353,7 @@ double tiered_predict_hold(double bandwidth)
 {
     if (!precopy.idled) {
         precopy.measured = true;
+        precopy.probes = false;
         precopy.good_bandwidth = bandwidth;
     } else if (!precopy.measured) {
         precopy.good_bandwidth = MAX(precopy.good_bandwidth, bandwidth);

@@ -140,6 +140,18 @@ def test_silent_stores(folder):
         require(found["skipped"] > 1000, f"silent stores are sent: {found}")
 
 
+def test_throttled_at_first(folder):
+    """What was measured while the user allowed little does not hold everything back when he allows more."""
+    with pair(folder, SILENT.replace("silent=1", ""), rate=None) as (source, target, link):
+        learn(source, 20)
+        prepare(source, target, link, parameters={"downtime-limit": 300, "max-bandwidth": RATE // 2})
+        start(source, link)
+        wait_for(lambda: settings(source).get("precopy", {}).get("syncs", 0) > 1, 60, f"no sync: {status(source)}")
+        source.qmp.command("migrate-set-parameters", arguments={"max-bandwidth": 1024 * MIB})
+        finish(source, target, link)
+        require_same_ram(source, target, SIZE)
+
+
 def test_tiered(folder):
     with pair(folder, SWEEP, LIMIT, LIMIT) as (source, target, link):
         learn(source)
