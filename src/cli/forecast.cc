@@ -31,7 +31,7 @@ std::string verdict_text(const Json &forecast) {
 
 // What to do, as somebody would type or say it.
 std::string remedy_text(const Json &remedy) {
-    const std::string kind = text_of(remedy, "kind");
+    std::string kind = text_of(remedy, "kind");
     if (kind == "predictor")
         return "let the predictor order it";
     if (kind == "wait")

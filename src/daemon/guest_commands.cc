@@ -51,7 +51,7 @@ json arguments_of(const PrefetchOrder &order, const std::string &backend) {
 Result<std::uint64_t> Guests::Impl::pages_in(const std::vector<json> &answers) {
     std::uint64_t sum = 0;
     for (const json &answer : answers) {
-        const auto pages = number_in(answer, "pages");
+        auto pages = number_in(answer, "pages");
         if (!pages)
             return pages;
         sum += *pages;

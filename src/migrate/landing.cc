@@ -50,13 +50,11 @@ Landing::Landing(std::vector<std::uint8_t> levels, std::uint32_t dram_pages)
     for (std::uint8_t &page : pages_) {
         const std::uint8_t level = page;
         Warmth where = Warmth::cold;
-        if (level == temperature::none)
-            where = Warmth::warm;
-        else if (level == temperature::dense)
+        if (level == temperature::dense)
             where = Warmth::dense;
-        else if (take_one(hot[level]))
+        else if (level != temperature::none && take_one(hot[level]))
             where = Warmth::hot;
-        else if (take_one(warm[level]))
+        else if (level == temperature::none || take_one(warm[level]))
             where = Warmth::warm;
         ++counts_[static_cast<std::size_t>(where)];
         page = static_cast<std::uint8_t>(level | static_cast<unsigned>(where) << kWarmthAt);

@@ -37,7 +37,7 @@ def help_of(*path):
 
 def commands_of(text):
     part = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.M)
-    return re.findall(r"^  (\w+)", part.group(1), re.M) if part else []
+    return re.findall(r"^  ([\w-]+)", part.group(1), re.M) if part else []
 
 
 def leaves(path=()):

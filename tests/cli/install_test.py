@@ -73,7 +73,7 @@ class Install(unittest.TestCase):
         for path in sorted(self.root.rglob("*")):
             if path.is_file() and path not in known:
                 self.assertRegex(str(path.relative_to(self.root)),
-                                 r"libtidemark\.so|pkgconfig/tidemark\.pc|include/tidemark(_migrate)?\.h|share/doc/tidemark/examples/|share/tidemark/examples/")
+                                 r"libtidemark\.so|pkgconfig/tidemark\.pc|include/tidemark(_[a-z]+)?\.h|share/doc/tidemark/examples/|share/tidemark/examples/")
 
     def test_the_unit_names_the_installed_daemon(self):
         unit = (self.prefix / "lib/systemd/system/tidemarkd.service").read_text()

@@ -19,7 +19,7 @@ def help_of(*path):
 
 def commands_below(*path):
     part = re.search(r"^Subcommands:\n((?:  .*\n)+)", help_of(*path), re.M)
-    for name in re.findall(r"^  (\w+)", part.group(1), re.M) if part else []:
+    for name in re.findall(r"^  ([\w-]+)", part.group(1), re.M) if part else []:
         yield (*path, name)
         yield from commands_below(*path, name)
 
