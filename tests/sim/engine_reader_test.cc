@@ -87,7 +87,7 @@ TEST_CASE("a reader finds every page where it is, and leaves it there", "[sim]")
         for (std::uint32_t first = 0; first + kBatch <= machine.backend->pages(); first += kBatch) {
             const auto pages = pages_from(first, kBatch);
             for (std::uint32_t part = 0; part < ahead; ++part)
-                reader->read_ahead(std::span(pages).subspan(part * 8));
+                reader->read_ahead(std::span(pages).subspan(std::size_t{part} * 8));
             std::array<const std::byte *, kBatch> bytes;
             REQUIRE(reader->fetch(pages, bytes) == 0);
             for (std::uint32_t i = 0; i < kBatch; ++i) {
