@@ -49,12 +49,9 @@ void Guest::access(PageIndex page) {
         bad += machine.verify(page) ? 0u : 1u;
         machine.memory->unpin(page);
         break;
-    case 2: {
-        std::array<std::byte, kPageSize> bytes;
-        if (machine.backend->read_page(page, bytes) == 0)
-            bad += machine.matches(page, bytes) ? 0u : 1u;
+    case 2:
+        bad += machine.reads_right(page) ? 0u : 1u;
         break;
-    }
     case 3:
     case 4:
     case 5:

@@ -139,12 +139,20 @@ TEST_CASE("the table", "[.table]") {
         }
 }
 
+struct Compared {
+    Medians stock, plan;
+};
+
+Compared compared(const Workload &workload, Settings settings, int runs) {
+    const Medians stock = measured(workload, settings, runs);
+    settings.order = Order::plan;
+    return {stock, measured(workload, settings, runs)};
+}
+
 TEST_CASE("a walk and a hot set: a fifth less bytes, few resends, in less time") {
     Settings settings;
     settings.limit = 100 * kMilli;
-    const Medians stock = measured(sweep_and_hot(), settings, 3);
-    settings.order = Order::plan;
-    const Medians plan = measured(sweep_and_hot(), settings, 3);
+    const auto [stock, plan] = compared(sweep_and_hot(), settings, 3);
     REQUIRE(plan.finished == plan.runs);
     CHECK(plan.bytes < 0.8 * stock.bytes);
     CHECK(plan.resent < 0.2 * stock.resent);
@@ -155,9 +163,7 @@ TEST_CASE("a walk and a hot set: a fifth less bytes, few resends, in less time")
 TEST_CASE("writes anywhere: a tenth less bytes") {
     Settings settings;
     settings.limit = 100 * kMilli;
-    const Medians stock = measured(random_writes(), settings, 3);
-    settings.order = Order::plan;
-    const Medians plan = measured(random_writes(), settings, 3);
+    const auto [stock, plan] = compared(random_writes(), settings, 3);
     REQUIRE(plan.finished == plan.runs);
     CHECK(plan.bytes < 0.9 * stock.bytes);
 }

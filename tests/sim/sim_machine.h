@@ -84,6 +84,11 @@ class Machine {
         });
         return touch == FakeMemory::Touch::done && good;
     }
+    // The same of a read that promotes nothing; one that fails says so, and is no wrong byte.
+    bool reads_right(PageIndex page) {
+        std::array<std::byte, kPageSize> bytes;
+        return backend->read_page(page, bytes) != 0 || matches(page, bytes);
+    }
     bool matches(PageIndex page, std::span<const std::byte, kPageSize> bytes) const {
         std::array<std::byte, kPageSize> wanted;
         fill(page, versions_[page.value], wanted);
