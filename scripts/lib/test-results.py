@@ -5,7 +5,8 @@
   test-results.py meson testlog.json...    meson's log, one JSON object a line
   test-results.py summary FILE.json...     {"passed": N, "failed": M, "skipped": [...]}
 
-Prints "PASSED FAILED" on the first line, then one line per failed or skipped test. No test at all
+Prints "PASSED FAILED" on the first line, then one line per failed or skipped test, and
+below a failed one what it said last. No test at all
 counts as a failure: a suite that was lost must not look like success.
 """
 import json
@@ -14,6 +15,7 @@ import sys
 
 FINE = {"OK", "EXPECTEDFAIL"}
 SKIPPED = {"SKIP"}
+SHOWN = 30  # lines of what a failed test said last
 
 
 def skip_text(entry):
@@ -39,6 +41,8 @@ def read_meson(path):
         else:
             failed += 1
             lines.append(f"failed: {test['name']} ({test['result']})")
+            said = test.get("stdout", "") + test.get("stderr", "")
+            lines += [f"    > {line}" for line in said.strip().splitlines()[-SHOWN:]]
     return passed, failed, lines
 
 

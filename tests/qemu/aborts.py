@@ -10,7 +10,7 @@ import time
 
 from guest import MIB, require, wait_for
 from machines import baremetal, tier_directory, tiered
-from migration import finish, linked, prepare, require_same_ram, start, wait_status
+from migration import GIVEN_UP, finish, linked, prepare, require_same_ram, start, wait_status
 from qmp import QmpError
 from tier_stats import query, require_healthy
 
@@ -150,7 +150,7 @@ class Aborts:
         self.source.qmp.command("migrate_cancel")
         # What is on its way arrives; then the stream ends.
         link.release()
-        self.wait_source("cancelled")
+        self.wait_source(GIVEN_UP)
 
     def break_link(self, _target, link):
         link.cut()

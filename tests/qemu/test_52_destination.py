@@ -5,7 +5,7 @@ import os
 
 from guest import BUILD, MIB, PAGE, Skip, Watcher, require, wait_for
 from machines import baremetal, ram
-from migration import (FIRMWARE, finish, linked, migrate, prepare, require_same_ram, saved, start,
+from migration import (FIRMWARE, GIVEN_UP, finish, linked, migrate, prepare, require_same_ram, saved, start,
                        wait_status)
 from qmp import QmpError
 from tier_stats import dram_sampler, query, require_evicted, require_healthy, require_never_above
@@ -229,7 +229,7 @@ def test_cancelled(folder):
         start(source, link)
         wait_for(lambda: link.forward > 20 * MIB, 60, "nothing is sent")
         source.qmp.command("migrate_cancel")
-        wait_status(source, "cancelled")
+        wait_status(source, GIVEN_UP)
         require(target.wait_exit(60) != 0, "the destination ended well")
         source.wait_passes_more(1, 60)
         with baremetal(folder, LOAD, ram(SIZE, LIMIT), "tcg", 2, "again", incoming=True) as again, \

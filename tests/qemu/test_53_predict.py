@@ -6,7 +6,7 @@ import contextlib
 from domain import Domains, libvirt_ram
 from guest import MIB, PAGE, require, wait_for
 from machines import baremetal, ram
-from migration import (finish, linked, prepare, require_same_ram, start, status, wait_status)
+from migration import (GIVEN_UP, finish, linked, prepare, require_same_ram, start, status, wait_status)
 from qmp import QmpError
 
 SIZE = 128 * MIB
@@ -203,7 +203,7 @@ def test_again_after_cancel(folder):
         require(link.wait_held(), "the migration is over already")
         source.qmp.command("migrate_cancel")
         link.cut()
-        wait_status(source, "cancelled")
+        wait_status(source, GIVEN_UP)
         target.kill()
         require(source.qmp.command("query-status")["running"], "the source does not run")
         wait_learnt(source, learning(source)["looks"] + 5)

@@ -4,7 +4,7 @@ import contextlib
 
 from guest import MIB, require, wait_for
 from machines import baremetal, ram
-from migration import (RATE, finish, linked, migrate, outcome_of, prepare, require_same_ram, start,
+from migration import (GIVEN_UP, RATE, finish, linked, migrate, outcome_of, prepare, require_same_ram, start,
                        wait_status)
 from qmp import QmpError
 
@@ -113,7 +113,7 @@ def test_throttle(folder):
         wait_for(lambda: source.qmp.command("query-migrate").get("cpu-throttle-percentage"), 60, "it is not held back")
         require(verdicts(source)[0]["action"] == "throttle", f"{verdicts(source)}")
         source.qmp.command("migrate_cancel")
-        wait_status(source, "cancelled")
+        wait_status(source, GIVEN_UP)
         wait_for(lambda: not source.qmp.command("query-migrate").get("cpu-throttle-percentage"), 60,
                  "it is held back after the migration ended")
         goes_on(source)

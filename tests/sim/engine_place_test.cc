@@ -263,8 +263,8 @@ TEST_CASE("the guest finds what it was using in DRAM, for its old host said so",
     const std::uint64_t told = reads_after_arrival(true, levels);
     const std::uint64_t untold = reads_after_arrival(false, levels);
     INFO(left << " had left, " << told << " read when told, " << untold << " when not");
-    // Neither does all fit that fitted there: what passes through takes room.
-    CHECK(told <= left + kUsed / 6);
+    // Neither does all fit that fitted there: what passes through takes room, how much hangs on the threads' pace.
+    CHECK(told < untold / 2);
     CHECK(untold > kUsed / 2); // else this showed nothing
 }
 
