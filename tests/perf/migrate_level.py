@@ -113,11 +113,11 @@ def verdict_seen(source, course):
     """When the event first said that the migration will not reach its limit, and what had been sent by then."""
     source.qmp.poll_events()
     for event in source.events:
-        if event["event"] == "MIGRATE_FORECAST" and event["data"].get("verdict") == "will-not":
+        data = event.get("data", {})
+        if event["event"] == "MIGRATE_FORECAST" and data["verdict"] == "will-not-converge":
             stamp = event["timestamp"]
             sample = course.at(stamp["seconds"] + stamp["microseconds"] / 1e6)
-            return {"syncs": sample["syncs"], "bytes": sample["transferred"], "seconds": sample["seconds"],
-                    "data": event["data"]}
+            return {"syncs": data["syncs"], "bytes": sample["transferred"], "seconds": sample["seconds"], "data": data}
     return None
 
 

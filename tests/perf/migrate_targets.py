@@ -52,25 +52,24 @@ def verdict_fact(pick):
 
 
 def forecasts_of(measurements, side):
-    """Forecast and outcome of every run that ended: before the start, and at each sync for what was left then."""
+    """Forecast and outcome of every run that ended: before the start, and at each sync, always of the whole of it."""
     for one in measurements:
         facts = one["extra"]
         if one["level"] != "migrate" or one["side"] != side or not facts.get("ended"):
             continue
         real = {"total-time": one["seconds"] * 1000, "bytes": facts["bytes"], "downtime": facts["downtime_ms"]}
         if facts.get("forecast_before"):
-            yield one["workload"], "before", facts["forecast_before"], real
+            yield "before", facts["forecast_before"], real
         for asked in facts.get("forecasts", []):
-            left = dict(real, **{"total-time": real["total-time"] - asked["seconds"] * 1000})
-            yield one["workload"], "during", asked, left
+            yield "during", asked, real
 
 
 def errors(measurements, side, what, when=None):
     """(forecast - real) / real, or the difference in ms for the downtime; and whether real was within p90."""
     out, held = [], []
-    for _, moment, asked, real in forecasts_of(measurements, side):
+    for moment, asked, real in forecasts_of(measurements, side):
         bounds = asked.get(what)
-        if not bounds or real[what] is None or (when and moment != when) or (what == "bytes" and moment == "during"):
+        if not bounds or real[what] is None or (when and moment != when):
             continue
         difference = bounds["p50"] - real[what]
         out.append(difference if what == "downtime" else difference / real[what] if real[what] > 0 else None)

@@ -55,12 +55,13 @@ class Shares(unittest.TestCase):
 class Forecasts(unittest.TestCase):
     def test_errors_before_and_during(self):
         before = {"total-time": bounds(4500, 5100), "bytes": bounds(110e6, 90e6), "downtime": bounds(80, 120)}
-        during = {"seconds": 3.0, "total-time": bounds(1000, 3000), "downtime": bounds(150, 160)}
+        during = {"seconds": 3.0, "total-time": bounds(4000, 6000), "bytes": bounds(95e6, 101e6),
+                  "downtime": bounds(150, 160)}
         runs = [run("on", 0, 100, forecast_before=before, forecasts=[during])]
         off, held = errors(runs, "on", "total-time")
-        self.assertEqual(([round(one, 3) for one in off], held), ([-0.1, -0.5], [True, True]))
+        self.assertEqual(([round(one, 3) for one in off], held), ([-0.1, -0.2], [True, True]))
         off, held = errors(runs, "on", "bytes")
-        self.assertEqual(([round(one, 3) for one in off], held), ([0.1], [False]))
+        self.assertEqual(([round(one, 3) for one in off], held), ([0.1, -0.05], [False, True]))
         off, _ = errors(runs, "on", "downtime")
         self.assertEqual(off, [-20, 50])
 
