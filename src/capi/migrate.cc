@@ -205,10 +205,10 @@ int tidemark_precopy_begin(tidemark_writes *w, const tidemark_precopy_terms *giv
     });
 }
 
-void tidemark_precopy_set_limit(tidemark_writes *w, uint64_t downtime_limit_ns) noexcept {
+void tidemark_precopy_set_room(tidemark_writes *w, uint64_t bytes) noexcept {
     const MutexLock lock(w->mutex);
     if (w->precopy)
-        w->precopy->set_limit(downtime_limit_ns);
+        w->precopy->set_room(bytes);
 }
 
 void tidemark_precopy_synced(tidemark_writes *w, uint64_t now_ns, uint64_t bytes_per_second,

@@ -147,9 +147,9 @@ void tidemark_precopy_terms_init(struct tidemark_precopy_terms *terms) TIDEMARK_
 /* -EALREADY if one runs; -EINVAL; -ENOMEM: then migrate without. */
 int tidemark_precopy_begin(tidemark_writes *writes, const struct tidemark_precopy_terms *terms,
                            uint64_t now_ns, char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
-/* The user changed the limit. */
-void tidemark_precopy_set_limit(tidemark_writes *writes,
-                                uint64_t downtime_limit_ns) TIDEMARK_NOEXCEPT;
+/* With so many bytes left the migration would stop the guest, as it reckons at the moment. From then on that counts,
+ * not the limit and the bandwidth: if the two differ, the plan may wait for an end that never comes. */
+void tidemark_precopy_set_room(tidemark_writes *writes, uint64_t bytes) TIDEMARK_NOEXCEPT;
 /* A bitmap sync is complete, and so is its look. bytes_per_second: the last good measurement of the link, 0 = none
  * yet; pages_left: bits set in all bitmaps. Makes the plan anew. */
 void tidemark_precopy_synced(tidemark_writes *writes, uint64_t now_ns, uint64_t bytes_per_second,

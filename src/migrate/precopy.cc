@@ -16,6 +16,7 @@ constexpr Nanos kSyncCostShare = 20;
 constexpr Nanos kFresh = 3 * kSecond / 20;
 constexpr double kSlack = 0.015; // seconds, for the sync itself and what surrounds it
 constexpr double kAim = 0.8;     // of what may be left: some more will be written by then
+constexpr double kAimCloser = 0.85, kAimLeast = 0.1;
 constexpr std::uint32_t kPushes = 8, kFarther = 4, kMostPatience = 64; // plans
 constexpr double kLevel = 0.01; // seconds: the first timed level
 constexpr double kOctave = 12;  // levels
@@ -39,7 +40,7 @@ Precopy::Block::Block(std::uint64_t pages)
 
 Precopy::Precopy(Writes &writes, const PrecopyTerms &terms, Nanos now)
     : writes_(writes), terms_(terms), moment_(writes, now), planned_at_(now), now_(now),
-      sync_at_(now), bandwidth_(terms.bandwidth) {
+      sync_at_(now), bandwidth_(terms.bandwidth), aim_(kAim) {
     for (std::size_t block = 0; block < blocks_.size(); ++block)
         if (writes.has(block))
             add_block(block);
@@ -167,13 +168,15 @@ double Precopy::pages_per_second() const {
 }
 
 double Precopy::may_stay() const {
+    if (room_ != 0)
+        return static_cast<double>(room_) / kPageSize;
     return pages_per_second() * static_cast<double>(terms_.downtime_limit) * 1e-9;
 }
 
 double Precopy::seconds_to_stop() const {
     if (bandwidth_ == 0)
         return 0;
-    const double too_many = static_cast<double>(left_) - kAim * may_stay();
+    const double too_many = static_cast<double>(left_) - aim_ * may_stay();
     return kSlack + std::max(too_many, 0.0) / pages_per_second();
 }
 
@@ -202,6 +205,8 @@ void Precopy::synced(Nanos now, std::uint64_t bytes_per_second, std::uint64_t le
     if (bytes_per_second != 0)
         bandwidth_ = bytes_per_second;
     left_ = left;
+    missed_ = reached_; // as long as nobody says that the guest was stopped
+    reached_ = false;
     now_ = planned_at_ = now;
     sync_cost_ = now - std::min(now, writes_.looked());
     moment_ = WritesMoment(writes_, now);
@@ -217,6 +222,9 @@ void Precopy::synced(Nanos now, std::uint64_t bytes_per_second, std::uint64_t le
 
 PrecopyStep Precopy::advance(Nanos now) {
     set_now(now);
+    if (missed_)
+        aim_ = std::max(aim_ * kAimCloser, kAimLeast);
+    missed_ = false;
     const Level candidate = candidate_;
     const bool over = over_;
     search_again();
@@ -226,12 +234,13 @@ PrecopyStep Precopy::advance(Nanos now) {
         lowest_ = candidate;
         return PrecopyStep::more;
     }
-    const bool few = static_cast<double>(left_) <= kAim * may_stay();
+    const bool few = static_cast<double>(left_) <= aim_ * may_stay();
     if (candidate == 0 ? over && age > kSyncClosest : !few && worth(candidate) && stale) {
         sync_at_ = now_;
         return PrecopyStep::sync;
     }
     if (few) {
+        reached_ = true;
         sync_at_ = now_;
         return PrecopyStep::wait;
     }

@@ -13,6 +13,9 @@
 // sending for a while, and it is not hopeless, everything is let in for some syncs, as stock would; then not again
 // for twice as long.
 //
+// What is written until a sync has looked comes on top of what was left before it. So less than may be left is aimed
+// at, and less still each time that the guest runs on after a sync that was to be the last.
+//
 // Not thread-safe: its owner has the lock.
 #pragma once
 
@@ -48,7 +51,8 @@ class Precopy {
 
     void add_block(std::size_t block);
     void remove_block(std::size_t block) { blocks_[block].reset(); }
-    void set_limit(Nanos limit) { terms_.downtime_limit = limit; }
+    // What the migration would stop the guest for, in bytes left: by its own reckoning, not by limit and bandwidth.
+    void set_room(std::uint64_t bytes) { room_ = bytes; }
     const PrecopyTerms &terms() const { return terms_; }
 
     // What a look found; after Writes has been told.
@@ -111,7 +115,11 @@ class Precopy {
     WritesMoment moment_;
     Nanos planned_at_, now_, sync_at_, sync_cost_ = 0;
     std::uint32_t plan_ = 1;
-    std::uint64_t bandwidth_, left_ = 0;
+    std::uint64_t bandwidth_, left_ = 0, room_ = 0;
+    // Share of what may be left that is aimed at; whether that is reached; whether it was, and a sync after that
+    // did not stop the guest.
+    double aim_;
+    bool reached_ = false, missed_ = false;
     Level lowest_ = kNeverWritten; // that may go now
     Level passed_ = 0; // timed levels up to this one are over: written since the plan was made
     // Of the search that is on: the best level that may not go yet, and whether one was over.

@@ -162,6 +162,7 @@ static void after_sync(void)
         precopy.idled = true;
         precopy.synced_ns = now;
         precopy.searched = false;
+        tidemark_precopy_set_room(tiered_writes(), migrate_get_current()->threshold_size);
         tidemark_precopy_synced(tiered_writes(), now, tiered_predict_link(),
                                 ram_bytes_remaining() / TIDEMARK_PAGE_SIZE);
     } else {
@@ -325,6 +326,7 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
 
     precopy.searched = precopy.found = false;
     precopy.idled |= dry;
+    tidemark_precopy_set_room(tiered_writes(), threshold);
     if (!still_orders() || bytes < threshold || !dry ||
         tidemark_precopy_advance(tiered_writes(), now) == TIDEMARK_PRECOPY_MORE) {
         return bytes;

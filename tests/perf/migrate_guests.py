@@ -35,8 +35,8 @@ class Load:
 
 SWEEP = "hot=1024 hot-ms=10 sweep=32768 sweep-ms=5100"
 LOADS = {load.name: load for load in (
-    Load("sweep-hot", SWEEP, 12),
-    Load("random", SWEEP + " random=1", 12),
+    Load("sweep-hot", SWEEP, 12, downtime_ms=100),
+    Load("random", SWEEP + " random=1", 12, downtime_ms=100),
     Load("idle", "", 2),
     Load("read-only", "hot=8192 hot-ms=10 read=1", 2),
     Load("hot-8m", "hot=8192 hot-ms=10", 5, downtime_ms=100, cap_seconds=20),

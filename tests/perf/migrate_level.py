@@ -20,7 +20,8 @@ from migrate_guests import LOADS, SIDES, configure, in_dram, machine, measuremen
 
 # pylint: disable=wrong-import-order # migrate_guests says where they are
 from guest import GUESTS, SOURCE
-from migration import (ENDED, RATE, cancel, different_pages, linked, outcome_of, prepare, start)
+import migration
+from migration import ENDED, RATE, cancel, different_pages, linked, outcome_of
 from qmp import QmpError
 from tier_stats import query
 
@@ -34,7 +35,7 @@ CLOCK = os.sysconf("SC_CLK_TCK")
 LOOK_EVERY = 0.05
 
 
-def prepare_guests():
+def prepare(_options):
     for build in ("baremetal/build.sh", "linux/build"):
         subprocess.run([SOURCE / "tests/guest" / build, GUESTS], check=True, stdout=subprocess.DEVNULL)
 
@@ -141,11 +142,11 @@ def one_run(side, load, folder, options):
         before = query(source) if tiered else None
         asked = forecast(source, **{"bandwidth": RATE, "downtime-limit": load.downtime_ms}) \
             if side in ("observe", "on") else None
-        prepare(source, target, link, parameters={"downtime-limit": load.downtime_ms})
+        migration.prepare(source, target, link, parameters={"downtime-limit": load.downtime_ms})
         cpu = cpu_seconds(source.pid)
         options.progress(f"{load.name}: migrating")
         course = Course(source, side, load)
-        start(source, link)
+        migration.start(source, link)
         ended = course.follow()
         cpu = cpu_seconds(source.pid) - cpu
         extra = {"forecast_before": asked, "forecasts": course.forecasts, "stock_forecasts": course.stock_forecasts(),
@@ -173,7 +174,6 @@ def outcome_facts(outcome):
 
 def run(side, dram_percent, options):
     """A workload that can't be measured is told at the end; the others come first."""
-    prepare_guests()
     failures = []
     for name in WORKLOADS:
         if options.workloads and name not in options.workloads or name in OTHERS and side not in OTHERS[name].SIDES:

@@ -19,6 +19,8 @@ struct Settings {
     Order order = Order::stock;
     double bytes_per_second = 32 << 20;
     Nanos limit = kSecond * 3 / 10;
+    double used = 1;            // share of it that the migration spends on RAM,
+    bool tells = true;          // and whether it says so to the plan
     Nanos learn = 20 * kSecond; // before the precopy
     Nanos phase = 0;            // more of it
     Nanos give_up = 20 * kSecond;
@@ -57,6 +59,8 @@ class Machine {
   private:
     Nanos look();
     void sync();
+    double may_stay() const;
+    void tell_room();
     std::uint64_t left() const;
     std::uint64_t due();
     void send(std::uint64_t page);
@@ -104,8 +108,18 @@ inline Nanos Machine::look() {
 inline void Machine::sync() {
     look();
     ++outcome_.syncs;
+    tell_room();
     if (plan_)
         plan_->synced(guest_.now(), static_cast<std::uint64_t>(pages_per_second_ * 4096), left());
+}
+
+inline double Machine::may_stay() const {
+    return pages_per_second_ * static_cast<double>(settings_.limit) * 1e-9 * settings_.used;
+}
+
+inline void Machine::tell_room() {
+    if (plan_ && settings_.tells)
+        plan_->set_room(static_cast<std::uint64_t>(may_stay() * 4096));
 }
 
 inline std::uint64_t Machine::left() const {
@@ -188,6 +202,7 @@ inline void Machine::iterate_by_plan() {
             send(page);
             continue;
         }
+        tell_room();
         const PrecopyStep step = plan_->advance(guest_.now());
         if (step == PrecopyStep::more)
             continue;
@@ -221,9 +236,9 @@ inline void Machine::iterate_by_oracle() {
 }
 
 inline bool Machine::switch_over(bool by_plan) {
-    const double may_stay = pages_per_second_ * static_cast<double>(settings_.limit) * 1e-9;
+    const double room = may_stay();
     const bool asked = by_plan && plan_->sync_in(guest_.now()) == 0;
-    const auto few = [&] { return static_cast<double>(due()) < may_stay || left() == 0; };
+    const auto few = [&] { return static_cast<double>(due()) < room || left() == 0; };
     if (settings_.order == Order::oracle || asked || few())
         sync();
     else

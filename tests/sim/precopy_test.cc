@@ -160,6 +160,19 @@ TEST_CASE("a walk and a hot set: a fifth less bytes, few resends, in less time")
     CHECK(plan.downtime <= 0.1 + 0.01);
 }
 
+TEST_CASE("the plan comes to an end by what the migration says may be left") {
+    Settings settings;
+    settings.order = Order::plan;
+    settings.limit = 100 * kMilli;
+    settings.used = 0.5;
+    const Medians told = measured(sweep_and_hot(), settings, 3);
+    CHECK(told.finished == told.runs);
+    CHECK(told.seconds < 6);
+    settings.tells = false; // it learns that from what its syncs come to
+    const Medians untold = measured(sweep_and_hot(), settings, 3);
+    CHECK(untold.finished == untold.runs);
+}
+
 TEST_CASE("writes anywhere: a tenth less bytes") {
     Settings settings;
     settings.limit = 100 * kMilli;
