@@ -13,6 +13,9 @@ namespace {
 constexpr double kPageCost = 2000;  // ns
 constexpr double kCostShare = 0.01; // of all time
 constexpr Nanos kShortest = kSecond / 10, kLongest = 30 * kSecond;
+// One look that finds more than all others (a guest that boots, or fills its memory) must not make the next ones rare.
+// A guest that goes on like that is believed within some looks.
+constexpr double kCostJump = 4;
 constexpr Nanos kShortLook = kSecond / 40; // the least after which one look follows another closely
 constexpr std::uint64_t kShortEvery = 8;   // looks
 // A look further back than this says too little about when the pages were written.
@@ -21,6 +24,10 @@ constexpr Nanos kCoversMost = 2 * kLongest;
 constexpr Nanos kAgeRound = kTick * 8192;
 
 } // namespace
+
+Writes::Writes(Nanos now)
+    : start_(now), looked_(now), cost_(kCostShare * static_cast<double>(kShortest)),
+      period_(kShortest) {}
 
 Writes::Block::Block(std::uint64_t count)
     : pages((count + kStripePages - 1) / kStripePages * kStripePages) {}
@@ -137,7 +144,7 @@ Nanos Writes::end(Nanos now) {
     census_.forget(seconds);
     const double share = std::min(1.0, seconds / 2); // rates are those of the last seconds
     written_per_second_ += share * (static_cast<double>(written_) / seconds - written_per_second_);
-    cost_ += (looks_ == 1 ? 1 : 0.25) * (cost - cost_);
+    cost_ += 0.25 * (std::min(cost, kCostJump * cost_) - cost_);
     period_ = std::clamp(static_cast<Nanos>(cost_ / kCostShare), kShortest, kLongest);
     if (looks_ % kShortEvery != 0)
         return period_;

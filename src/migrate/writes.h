@@ -53,7 +53,7 @@ class Writes {
   public:
     static constexpr std::size_t kBlocks = 64;
 
-    explicit Writes(Nanos now) : start_(now), looked_(now) {}
+    explicit Writes(Nanos now);
 
     bool has(std::size_t block) const { return block < kBlocks && blocks_[block].has_value(); }
     void add_block(std::size_t block, std::uint64_t pages);
@@ -116,9 +116,9 @@ class Writes {
     bool baseline_ = true, counts_ = false;
     Stamp stamp_ = 0, before_ = 0; // of this look and of the last that counted
     std::uint64_t written_ = 0, looks_ = 0;
-    double cost_ = 0; // ns of a look, smoothed
+    double cost_; // ns of a look, smoothed
     double written_per_second_ = 0;
-    Nanos period_ = kSecond / 10;
+    Nanos period_;
     double age_owed_ = 0; // share of all pages
     std::size_t age_block_ = 0;
     std::uint64_t age_page_ = 0;

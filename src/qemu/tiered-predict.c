@@ -34,6 +34,8 @@
 #define WAIT_NS (20 * SCALE_MS)
 /* However eager the plan is: a sync holds the BQL, and protects all pages again. */
 #define SYNC_GAP_NS (50 * SCALE_MS)
+/* The smallest estimate that brings about a sync; see above why it is not 0. */
+#define SYNC_NOW 1
 
 bool tiered_predict_orders;
 bool tiered_predict_counts;
@@ -317,6 +319,16 @@ static uint64_t sync_in(uint64_t now, uint64_t threshold)
     return MAX(gap, tidemark_precopy_sync_in(tiered_writes(), now));
 }
 
+/*
+ * While there is enough to send nothing else would sync: what is known of the writes would grow old, and coarse.
+ * Within a first pass of seconds a guest may walk over half of its memory.
+ */
+static bool plan_is_old(uint64_t now)
+{
+    return now - precopy.synced_ns >= SYNC_GAP_NS &&
+           tidemark_precopy_sync_in(tiered_writes(), now) == 0;
+}
+
 uint64_t tiered_predict_estimate(uint64_t bytes)
 {
     uint64_t threshold = migrate_get_current()->threshold_size;
@@ -327,14 +339,18 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
     precopy.searched = precopy.found = false;
     precopy.idled |= dry;
     tidemark_precopy_set_room(tiered_writes(), threshold);
-    if (!still_orders() || bytes < threshold || !dry ||
-        tidemark_precopy_advance(tiered_writes(), now) == TIDEMARK_PRECOPY_MORE) {
+    if (!still_orders() || bytes < threshold) {
+        return bytes;
+    }
+    if (!dry) {
+        return plan_is_old(now) && threshold > SYNC_NOW ? SYNC_NOW : bytes;
+    }
+    if (tidemark_precopy_advance(tiered_writes(), now) == TIDEMARK_PRECOPY_MORE) {
         return bytes;
     }
     in = sync_in(now, threshold);
-    /* The smallest estimate that brings about a sync; see above why it is not 0. */
-    if (!in && threshold > 1) {
-        return 1;
+    if (!in && threshold > SYNC_NOW) {
+        return SYNC_NOW;
     }
     wait_ns(in ? MIN(in, WAIT_NS) : WAIT_NS);
     /* Still dry: the next estimate asks again. */

@@ -84,6 +84,13 @@ def configure(vm, side, **more):
         raise LevelError(f"{side}: {refusal}") from None
 
 
+def learn(source, target, side):
+    """The side's settings on both, once the source has filled its memory: most guests were booted long ago."""
+    source.wait_debug(r"(?m)^READY$", 120)
+    configure(source, side)
+    configure(target, side)
+
+
 def last_beat(vm):
     """(rounds of the hot pages, pages swept) so far."""
     return tuple(int(one) for one in BEAT.findall(vm.debug_text())[-1])
@@ -92,7 +99,6 @@ def last_beat(vm):
 def warm_up(vm, load):
     """Until the guest has gone about its work for as long as is wanted. How much of its work it did, which is less
     than 1 on a machine that has no CPU for it; None if it has none to do."""
-    vm.wait_debug(r"(?m)^READY$", 120)
     vm.wait_debug(BEAT.pattern, 120)
     began, before = time.monotonic(), last_beat(vm)
     vm.wait_debug(BEAT.pattern, 120, max(2, load.warm_seconds * BEATS_PER_SECOND))

@@ -16,7 +16,7 @@ import migrate_postcopy
 import migrate_report
 from guest_machine import as_level_errors
 from levels import LevelError
-from migrate_guests import LOADS, SIDES, configure, in_dram, machine, measurement, warm_up
+from migrate_guests import LOADS, SIDES, in_dram, learn, machine, measurement, warm_up
 
 # pylint: disable=wrong-import-order # migrate_guests says where they are
 from guest import GUESTS, SOURCE
@@ -134,8 +134,7 @@ def one_run(side, load, folder, options):
     """One migration of one side: a measurement."""
     with linked(RATE) as link, machine(side, load, folder, options) as source, \
             machine(side, load, folder, options, incoming=True) as target:
-        configure(source, side)
-        configure(target, side)
+        learn(source, target, side)
         options.progress(f"{load.name}: warming up")
         pace = warm_up(source, load)
         tiered = load.dram_mib and side != "stock"

@@ -2,7 +2,7 @@
 """The migrate level's postcopy: the guest runs at the destination while most of its memory is still at the source.
 How often it had to ask for a page, and for how long it waited."""
 from levels import MIB
-from migrate_guests import Load, configure, machine, measurement, warm_up
+from migrate_guests import Load, learn, machine, measurement, warm_up
 
 # pylint: disable=wrong-import-order # migrate_guests says where they are
 from guest import wait_for
@@ -31,8 +31,7 @@ def unexpected(source, target):
 def one_run(side, _load, folder, options):
     with linked(RATE) as link, machine(side, LOAD, folder, options) as source, \
             machine(side, LOAD, folder, options, incoming=True, runs=True) as target:
-        for vm in (source, target):
-            configure(vm, side)
+        learn(source, target, side)
         options.progress("postcopy: warming up")
         warm_up(source, LOAD)
         prepare(source, target, link, CAPABILITIES, {"downtime-limit": 300})
