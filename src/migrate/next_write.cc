@@ -63,7 +63,7 @@ Neighbours::Neighbours(std::span<const PageWrites> pages, const WritesMoment &mo
     const auto alike = std::count_if(spans.begin(), spans.begin() + known, [&](std::uint8_t span) {
         return std::abs(span - *middle) <= kAlike;
     });
-    regular = known >= 8 && alike * 4 >= long{known} * 3 && gap > 3 * moment.coverage;
+    regular = known >= 8 && alike * 4 >= long{known} * 3 && gap > 3 * moment.usual;
 }
 
 // The gap is about the same every time. False: it should have been over by now.
@@ -120,6 +120,7 @@ WritesMoment::WritesMoment(const Writes &writes, Nanos at)
     : now(writes.stamp(at)), newest(writes.newest()),
       learnt(static_cast<float>(writes.learnt_seconds())),
       coverage(static_cast<float>(writes.coverage_seconds())),
+      usual(static_cast<float>(writes.usual_seconds())),
       since(static_cast<float>(at - std::min(at, writes.looked())) * 1e-9f),
       sweep(static_cast<float>(writes.sweep_seconds().value_or(0))) {}
 

@@ -30,6 +30,7 @@ struct WritesMoment {
     Stamp now, newest;
     float learnt;    // seconds
     float coverage;  // seconds, of the last look
+    float usual;     // the same, unless it was late
     float since;     // seconds, from the last look to now
     float sweep = 0; // seconds that a walk takes; 0: there is none
 };

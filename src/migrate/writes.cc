@@ -16,6 +16,8 @@ constexpr Nanos kShortest = kSecond / 10, kLongest = 30 * kSecond;
 // One look that finds more than all others (a guest that boots, or fills its memory) must not make the next ones rare.
 // A guest that goes on like that is believed within some looks.
 constexpr double kCostJump = 4;
+// A look that comes so many times later than wanted tells nothing of gaps that earlier ones have shown finer.
+constexpr Nanos kLate = 4;
 constexpr Nanos kShortLook = kSecond / 40; // the least after which one look follows another closely
 constexpr std::uint64_t kShortEvery = 8;   // looks
 // A look further back than this says too little about when the pages were written.
@@ -60,6 +62,7 @@ void Writes::begin(Nanos now) {
     looked_ = now;
     began_ = now;
     coverage_ = passed;
+    late_ = passed > kLate * period_;
     covered_ = static_cast<std::uint32_t>(std::min(passed, kCoversMost) / kTick);
     written_ = 0;
     // On average a page was written in the middle of the time that the look covers. Two looks in a row may have
@@ -97,6 +100,8 @@ void Writes::note(PageWrites &page) {
 }
 
 void Writes::note_gap(PageWrites &page, std::uint32_t gap) {
+    if (late_ && page.gaps() != 0 && covered_ * kTickSeconds * 2 >= SpanCode::seconds(page.span()))
+        return;
     if (page.last() == before_ || gap == 0) {
         // Found by both of two looks in a row: the gap is no longer than the look, as far as chance goes. That can
         // only shorten what is known.

@@ -80,6 +80,10 @@ class Writes {
     // How long looks have been made, in a row or with pauses.
     double learnt_seconds() const { return static_cast<double>(learnt_) * 1e-9; }
     double coverage_seconds() const { return static_cast<double>(coverage_) * 1e-9; }
+    // The same, unless the last look was late: what earlier ones taught is finer than that.
+    double usual_seconds() const {
+        return static_cast<double>(std::min(coverage_, period_)) * 1e-9;
+    }
     // What most pages that come again take to do so, in seconds.
     std::optional<double> sweep_seconds() const;
     double written_per_second() const { return written_per_second_; }
@@ -114,6 +118,7 @@ class Writes {
     std::uint32_t covered_ = 0; // the same in ticks
     Nanos learnt_ = 0;
     bool baseline_ = true, counts_ = false;
+    bool late_ = false;            // this look
     Stamp stamp_ = 0, before_ = 0; // of this look and of the last that counted
     std::uint64_t written_ = 0, looks_ = 0;
     double cost_; // ns of a look, smoothed

@@ -20,7 +20,7 @@
 
 /* Between looks when the guest is stopped, or somebody else uses the log. */
 #define IDLE_NS (250 * SCALE_MS)
-#define MAX_SAMPLES 64
+#define MAX_SAMPLES 256
 
 static struct {
     QemuMutex lock;

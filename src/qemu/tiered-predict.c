@@ -10,6 +10,9 @@
  * held back would keep it from ever syncing again, so the estimate is small as soon as nothing may be sent. It
  * completes when the estimate is 0, however much is held back: so it is never 0. And it takes a link that idles for
  * a slow one, by which no guest would ever be small enough: so the last good bandwidth is held.
+ *
+ * And it stops the guest as soon as what is left fits into the downtime limit, be it pages that nobody will write
+ * again. They are sent first: that takes the same time, and the guest runs meanwhile.
  */
 #include "qemu/osdep.h"
 #include "migration/migration-stats.h"
@@ -53,6 +56,7 @@ static struct {
     bool probes; /* it was changed: until the link is measured again, all that is set is sent */
     uint64_t waits_ns;
     bool copies; /* pages may be sent from a copy */
+    uint64_t low_since_ns; /* since when little enough is left to stop the guest; 0: it is not */
 } precopy;
 
 bool tiered_predict_busy(void)
@@ -329,17 +333,38 @@ static bool plan_is_old(uint64_t now)
            tidemark_precopy_sync_in(tiered_writes(), now) == 0;
 }
 
+/* Little enough is left; but is there something that can as well be sent while the guest runs? */
+static bool sends_more(uint64_t now, bool low, bool dry)
+{
+    if (!low) {
+        precopy.low_since_ns = 0;
+        return false;
+    }
+    if (!precopy.low_since_ns) {
+        precopy.low_since_ns = now;
+    }
+    /* No longer than the guest would have stood still. */
+    return !dry && now - precopy.low_since_ns < migrate_downtime_limit() * SCALE_MS;
+}
+
 uint64_t tiered_predict_estimate(uint64_t bytes)
 {
     uint64_t threshold = migrate_get_current()->threshold_size;
     uint64_t now = tiered_predict_now();
     bool dry = precopy.searched && !precopy.found;
+    bool orders = still_orders();
     uint64_t in;
 
     precopy.searched = precopy.found = false;
     precopy.idled |= dry;
     tidemark_precopy_set_room(tiered_writes(), threshold);
-    if (!still_orders() || bytes < threshold) {
+    if (!orders) {
+        return bytes;
+    }
+    if (sends_more(now, bytes < threshold, dry)) {
+        return threshold;
+    }
+    if (bytes < threshold) {
         return bytes;
     }
     if (!dry) {
