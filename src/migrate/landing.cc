@@ -11,7 +11,7 @@ namespace {
 // DRAM, or so many pages if they are more, but no more than a quarter.
 constexpr std::uint32_t kRoomPart = 16, kRoomLeast = 3 * kRegionPages, kRoomPartMost = 4;
 // Of the rest: as much is resident and on probation where there is as much DRAM.
-constexpr std::uint32_t kHotShare = 9, kWarmShare = 1, kShares = 10;
+constexpr std::uint32_t kHotShare = 15, kWarmShare = 1, kShares = 16;
 constexpr std::size_t kLevels = temperature::hottest + 1u;
 
 // How many of each level get a place, hottest first.

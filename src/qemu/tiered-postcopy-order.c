@@ -5,7 +5,8 @@
  * The guest runs at the destination by now, and waits for each page it touches before that page has
  * come. So the warmest go first, by what the engine knew when the guest stopped: DRAM by its use,
  * then what is in a tier. After a page that was asked for, some that follow it go first: the guest is
- * likely to want them next.
+ * likely to want them next. If it then asks for one among or right behind these, it walks, and twice as
+ * many follow.
  *
  * The migration bitmap stays the truth. One byte a page, from the hand-over to the end. With
  * tiered-migration-configure profile=off the order is QEMU's own.
@@ -20,8 +21,9 @@
 #include "tiered-migration-config.h"
 #include "trace.h"
 
-/* Pages looked at behind one that was asked for, before the order goes on: 64 KiB. */
+/* Pages looked at behind one that was asked for, before the order goes on: 64 KiB, up to 16 MiB. */
 #define NEAR_PAGES 16
+#define NEAR_PAGES_MOST 4096
 
 /* Under bitmap_mutex, but for the end, when nobody sends any more. */
 struct TieredPostcopyOrder {
@@ -30,6 +32,7 @@ struct TieredPostcopyOrder {
     unsigned long cursor;
     unsigned long expected; /* where the search goes on unless somebody asked for a page */
     unsigned long near_end; /* pages before this go first */
+    unsigned long asked, window; /* what was asked for last, and how many pages followed */
 };
 
 static void free_order(TieredBackend *tb)
@@ -58,6 +61,19 @@ static struct TieredPostcopyOrder *order_of(TieredBackend *tb)
         trace_tiered_memory_postcopy_order(tb->id, order->levels != NULL);
     }
     return order;
+}
+
+/* Somebody asked for this page: where what goes first ends. */
+static unsigned long near_end(struct TieredPostcopyOrder *order, unsigned long page,
+                              unsigned long size, unsigned shift)
+{
+    bool walks = order->window && page > order->asked &&
+                 page - order->asked <= order->window + (NEAR_PAGES << shift);
+
+    order->window = walks ? MIN(2 * order->window, NEAR_PAGES_MOST << shift)
+                          : NEAR_PAGES << shift;
+    order->asked = page;
+    return MIN(size, page + order->window);
 }
 
 /* The next page of the present level, or of the next that has any. */
@@ -98,7 +114,7 @@ bool tiered_memory_postcopy_next(RAMBlock *rb, const unsigned long *bitmap, unsi
     ordered = order->levels != NULL;
     if (ordered) {
         if (*page != order->expected) {
-            order->near_end = MIN(size, *page + (NEAR_PAGES << shift));
+            order->near_end = near_end(order, *page, size, shift);
         }
         found = *page < order->near_end ? find_next_bit(bitmap, order->near_end, *page)
                                         : order->near_end;

@@ -13,7 +13,7 @@ SHARES = [("sweep-hot", "bytes", 0.80), ("sweep-hot", "resent_pages", 0.20), ("s
 HEADER = 9
 PAGE = 4096
 # Of the Redis and the postcopy guest (migrate_landing.py, migrate_postcopy.py).
-HOT_PAGES = 24 * 256
+HOT_PAGES = 16 * 256
 WORKING_SET = 8 << 20
 
 
