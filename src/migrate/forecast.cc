@@ -153,6 +153,10 @@ Forecast forecast_precopy(const WriteModel &model, const ForecastTerms &terms,
                 : f.chance <= kHardly ? Verdict::will_not
                                       : Verdict::unknown;
     f.reason = reason_of(f, terms);
+    if (f.verdict == Verdict::will_not && model.late) { // migrations are given up for it
+        f.verdict = Verdict::unknown;
+        f.reason = "what the guest writes was not looked at for long: the next look will tell";
+    }
     if (f.verdict != Verdict::converges)
         f.remedies = remedies_of(model, terms, patience);
     return f;

@@ -44,6 +44,7 @@ class Census {
     WriteModel model() const {
         WriteModel model;
         model.watched = watched_;
+        model.late = writes_.late();
         model.looks = unsigned(std::min<std::uint64_t>(writes_.looks(), 1000000));
         WriteClass never;
         never.pages = never_;

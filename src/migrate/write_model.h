@@ -51,6 +51,8 @@ struct WriteModel {
     double zero_pages = 0; // of those pending: a few bytes each in the stream
     double watched = 0;    // seconds that this was learnt from
     unsigned looks = 0;    // at the dirty log, in that time
+    bool late =
+        false; // the last of them came much later than wanted: it found more than pages written often
 
     double pages() const {
         double sum = 0;

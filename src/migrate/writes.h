@@ -80,7 +80,9 @@ class Writes {
     // How long looks have been made, in a row or with pauses.
     double learnt_seconds() const { return static_cast<double>(learnt_) * 1e-9; }
     double coverage_seconds() const { return static_cast<double>(coverage_) * 1e-9; }
-    // The same, unless the last look was late: what earlier ones taught is finer than that.
+    // The last look came much later than wanted.
+    bool late() const { return late_; }
+    // As coverage_seconds(), unless the last look was late: what earlier ones taught is finer than that.
     double usual_seconds() const {
         return static_cast<double>(std::min(coverage_, period_)) * 1e-9;
     }

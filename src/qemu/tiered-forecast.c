@@ -52,7 +52,6 @@ typedef struct Forecasting {
     uint64_t syncs; /* that have been looked at */
     int64_t looked_ns, settled_ns;
     MigrationVerdict verdict;
-    bool suspected; /* the last look said that it will not converge */
     bool reacted;
     struct tidemark_forecast_error first; /* the first forecast with a verdict, and what came */
     bool have_first;
@@ -255,15 +254,6 @@ static bool due(int64_t now)
     return true;
 }
 
-/* Migrations are given up for it: a single look, after a first pass of many seconds say, is not enough. */
-static MigrationVerdict confirmed(MigrationVerdict verdict)
-{
-    bool suspected = fc.suspected;
-
-    fc.suspected = verdict == MIGRATION_VERDICT_WILL_NOT_CONVERGE;
-    return fc.suspected && !suspected ? MIGRATION_VERDICT_UNKNOWN : verdict;
-}
-
 void tiered_forecast_iterate(uint64_t pending)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
@@ -282,7 +272,7 @@ void tiered_forecast_iterate(uint64_t pending)
     if (!forecast(&terms, &f, NULL)) {
         return;
     }
-    verdict = confirmed(tiered_forecast_verdict(&f));
+    verdict = tiered_forecast_verdict(&f);
     if (verdict != MIGRATION_VERDICT_UNKNOWN && !fc.have_first) {
         fc.first.seconds = f.raw_seconds;
         fc.first.bytes = f.raw_bytes;
@@ -346,7 +336,7 @@ static void migration_begins(void)
     fc.syncs = 0;
     fc.looked_ns = fc.settled_ns = 0;
     fc.verdict = MIGRATION_VERDICT_UNKNOWN;
-    fc.suspected = fc.reacted = fc.have_first = false;
+    fc.reacted = fc.have_first = false;
     tiered_link_start(&fc.link);
     qatomic_set(&fc.running, true);
 }

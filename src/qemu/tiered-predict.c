@@ -9,7 +9,7 @@
  * Three traps of QEMU's loop, if pages are held back. It syncs only when little is left by the estimate: then what is
  * held back would keep it from ever syncing again, so the estimate is small as soon as nothing may be sent. It
  * completes when the estimate is 0, however much is held back: so it is never 0. And it takes a link that idles for
- * a slow one, by which no guest would ever be small enough: so the last good bandwidth is held.
+ * a slow one, by which no guest would ever be small enough: so the last good bandwidth is held (tiered-predict-link.c).
  *
  * And it stops the guest as soon as what is left fits into the downtime limit, be it pages that nobody will write
  * again. They are sent first: that takes the same time, and the guest runs meanwhile.
@@ -49,11 +49,6 @@ static struct {
     uint32_t version; /* of ram_list, when it began */
     bool searched, found; /* since the last estimate */
     uint64_t synced_ns;
-    double good_bandwidth; /* bytes per ms */
-    bool measured; /* so, not guessed */
-    bool idled; /* since the last measurement: it says little about the link */
-    uint64_t rate_limit; /* at the last measurement, the user's */
-    bool probes; /* it was changed: until the link is measured again, all that is set is sent */
     uint64_t waits_ns;
     bool copies; /* pages may be sent from a copy */
     uint64_t low_since_ns; /* since when little enough is left to stop the guest; 0: it is not */
@@ -103,10 +98,10 @@ static void begin(void)
         .running = true,
         .version = qatomic_read(&ram_list.version),
         .synced_ns = tiered_predict_now(),
-        .rate_limit = migrate_max_bandwidth(),
         /* A delta is made against what XBZRLE remembers, which would miss what is sent past it. */
         .copies = !terms.observe_only && !migrate_xbzrle(),
     };
+    tiered_predict_link_forget();
     tidemark_precopy_synced(tiered_writes(), precopy.synced_ns, 0,
                             ram_bytes_remaining() / TIDEMARK_PAGE_SIZE);
     qatomic_set(&tiered_predict_counts, true);
@@ -165,7 +160,7 @@ static void after_sync(void)
     precopy.looking = false;
     tidemark_writes_end(tiered_writes(), now);
     if (precopy.running) {
-        precopy.idled = true;
+        tiered_predict_link_idles();
         precopy.synced_ns = now;
         precopy.searched = false;
         tidemark_precopy_set_room(tiered_writes(), migrate_get_current()->threshold_size);
@@ -230,25 +225,12 @@ static bool still_orders(void)
     return false;
 }
 
-/*
- * What was measured under another limit would be held for ever: by a link that is thought slow, everything waits, and
- * while everything waits nothing is measured.
- */
-static bool probes_link(void)
-{
-    uint64_t limit = migrate_max_bandwidth();
-
-    precopy.probes |= limit != precopy.rate_limit;
-    precopy.rate_limit = limit;
-    return precopy.probes;
-}
-
 unsigned long tiered_predict_search(RAMBlock *rb, unsigned long size, unsigned long page)
 {
     int number = tiered_block_number(rb);
     unsigned long next;
 
-    if (number < 0 || !still_orders() || probes_link()) {
+    if (number < 0 || !still_orders() || tiered_predict_link_probes()) {
         return find_next_bit(rb->bmap, size, page);
     }
     next = page < size ? tidemark_precopy_next(tiered_writes(), number, rb->bmap, size, page)
@@ -286,7 +268,7 @@ bool tiered_predict_send(RAMBlock *rb, unsigned long page, uint8_t **copy)
 /* In the migration thread, with no lock. */
 static void wait_ns(uint64_t ns)
 {
-    precopy.idled = true;
+    tiered_predict_link_idles();
     precopy.waits_ns += ns;
     g_usleep(ns / SCALE_US);
 }
@@ -356,7 +338,9 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
     uint64_t in;
 
     precopy.searched = precopy.found = false;
-    precopy.idled |= dry;
+    if (dry) {
+        tiered_predict_link_idles();
+    }
     tidemark_precopy_set_room(tiered_writes(), threshold);
     if (!orders) {
         return bytes;
@@ -386,29 +370,6 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
 uint64_t tiered_predict_due(uint64_t bytes)
 {
     return still_orders() ? MIN(due_bytes(), bytes) : bytes;
-}
-
-/*
- * Only an interval without a pause or a sync measures the link; until there was one, what seemed fastest has to do.
- * Too low a value would hold on to itself: nothing would be small enough to be sent.
- */
-double tiered_predict_hold(double bandwidth)
-{
-    if (!precopy.idled) {
-        precopy.measured = true;
-        precopy.probes = false;
-        precopy.good_bandwidth = bandwidth;
-    } else if (!precopy.measured) {
-        precopy.good_bandwidth = MAX(precopy.good_bandwidth, bandwidth);
-    }
-    precopy.idled = false;
-    return tiered_predict_orders && precopy.good_bandwidth > 0 ? precopy.good_bandwidth
-                                                               : bandwidth;
-}
-
-uint64_t tiered_predict_link(void)
-{
-    return precopy.good_bandwidth * 1000;
 }
 
 uint64_t tiered_predict_waited_ms(void)

@@ -63,7 +63,16 @@ bool tiered_predict_busy(void);
 
 /* ms that the precopy that runs, or ran last, waited with nothing worth sending. */
 uint64_t tiered_predict_waited_ms(void);
-/* Bytes per second that the link carried when it was last busy, 0: not known. */
+
+/* ---- tiered-predict-link.c, in the migration thread ---- */
+
+/* A precopy begins. */
+void tiered_predict_link_forget(void);
+/* Something other than the link held things up. */
+void tiered_predict_link_idles(void);
+/* The user changed its limit: what is known of it has to be found out again. */
+bool tiered_predict_link_probes(void);
+/* Bytes per second that it carried when it was last busy, 0: not known. */
 uint64_t tiered_predict_link(void);
 
 /* ---- tiered-forecast.c ---- */

@@ -99,12 +99,12 @@ TEST_CASE("the warmest pages that fit go to DRAM, cold ones to a tier") {
     put(5000, 3000, temperature::dense);
     put(9000, 10, temperature::probation);
     const Landing landing(levels, 2000);       // a quarter of it is room for what passes through
-    CHECK(landing.count(Warmth::hot) == 1350); // 9/10
+    CHECK(landing.count(Warmth::hot) == 1406); // 15/16
     CHECK(landing.warmth(PageIndex{999}) == Warmth::hot);
-    CHECK(landing.warmth(PageIndex{1349}) == Warmth::hot);
-    CHECK(landing.warmth(PageIndex{1350}) == Warmth::warm); // 1/10
-    CHECK(landing.warmth(PageIndex{1499}) == Warmth::warm);
-    CHECK(landing.warmth(PageIndex{1500}) == Warmth::cold);
+    CHECK(landing.warmth(PageIndex{1405}) == Warmth::hot);
+    CHECK(landing.warmth(PageIndex{1406}) == Warmth::warm); // 1/16
+    CHECK(landing.warmth(PageIndex{1498}) == Warmth::warm);
+    CHECK(landing.warmth(PageIndex{1499}) == Warmth::cold);
     CHECK(landing.warmth(PageIndex{2000}) == Warmth::cold);
     CHECK(landing.warmth(PageIndex{5000}) == Warmth::dense);
     CHECK(landing.warmth(PageIndex{8500}) == Warmth::warm); // new
@@ -114,7 +114,7 @@ TEST_CASE("the warmest pages that fit go to DRAM, cold ones to a tier") {
     CHECK(groups[0].level == temperature::hottest);
     REQUIRE(groups[0].runs.size() == 1);
     CHECK(groups[0].runs[0] == PageRun{PageIndex{0}, 1000});
-    CHECK(groups[1].runs[0] == PageRun{PageIndex{1000}, 350});
+    CHECK(groups[1].runs[0] == PageRun{PageIndex{1000}, 406});
 }
 
 TEST_CASE("where there is DRAM for all that was in DRAM, all of it goes there") {

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the link carries, in a precopy that waits now and then: QEMU measures what was sent in a tenth of a second,
+ * which says little about the link if nothing was worth sending.
+ *
+ * All in the migration thread.
+ */
+#include "qemu/osdep.h"
+#include "qapi/qapi-types-migration.h"
+#include "migration/options.h"
+
+#include "tiered-predict-hooks.h"
+#include "tiered-predict.h"
+
+static struct {
+    double good; /* bytes per ms; 0: not known */
+    bool measured; /* so, not guessed */
+    bool idled; /* since the last measurement */
+    uint64_t rate_limit; /* at the last measurement, the user's */
+    bool probes; /* it was changed: until the link is measured again, all that is set is sent */
+} measure;
+
+void tiered_predict_link_forget(void)
+{
+    measure = (typeof(measure)) { .rate_limit = migrate_max_bandwidth() };
+}
+
+void tiered_predict_link_idles(void)
+{
+    measure.idled = true;
+}
+
+/*
+ * What was measured under another limit would be held for ever: by a link that is thought slow, everything waits, and
+ * while everything waits nothing is measured.
+ */
+bool tiered_predict_link_probes(void)
+{
+    uint64_t limit = migrate_max_bandwidth();
+
+    measure.probes |= limit != measure.rate_limit;
+    measure.rate_limit = limit;
+    return measure.probes;
+}
+
+/*
+ * Only an interval without a pause or a sync measures the link; until there was one, what seemed fastest has to do.
+ * Too low a value would hold on to itself: nothing would be small enough to be sent.
+ */
+double tiered_predict_hold(double bandwidth)
+{
+    if (!measure.idled) {
+        measure.measured = true;
+        measure.probes = false;
+        measure.good = bandwidth;
+    } else if (!measure.measured) {
+        measure.good = MAX(measure.good, bandwidth);
+    }
+    measure.idled = false;
+    return tiered_predict_orders && measure.good > 0 ? measure.good : bandwidth;
+}
+
+uint64_t tiered_predict_link(void)
+{
+    return measure.good * 1000;
+}
