@@ -2,11 +2,14 @@
 //
 // The part of the C interface that is about pages at another host.
 #include "engine/postcopy.h"
+#include "base/warmth.h"
 #include "capi/handles.h"
 
 #include <algorithm>
 
 using namespace tidemark;
+
+static_assert(TIDEMARK_WARMEST == temperature::hottest);
 
 extern "C" {
 
@@ -58,7 +61,7 @@ int64_t tidemark_backend_warmth(tidemark_backend *backend, uint8_t *levels, size
     return guarded([&]() -> int64_t {
         if (!backend->attached)
             return -ENOTCONN;
-        const auto known = Postcopy::warmth(*backend->backend);
+        const auto known = backend->backend->temperatures();
         const std::size_t count = std::min(pages, known.size());
         std::copy_n(known.begin(), count, levels);
         return static_cast<int64_t>(count);

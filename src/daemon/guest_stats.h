@@ -24,10 +24,10 @@ inline constexpr std::size_t kMaxBuckets = 256;
 inline constexpr std::size_t kMaxHeatCells = 4096;
 
 // Pages by state; the same order as in kPageStates.
-inline constexpr std::size_t kPageStateCount = 9;
+inline constexpr std::size_t kPageStateCount = 10;
 inline constexpr std::array<const char *, kPageStateCount> kPageStates = {
-    "untouched", "zero",       "resident", "staged",  "stored",
-    "arrived",   "in-transit", "held",     "poisoned"};
+    "untouched", "zero",       "resident", "staged",   "stored",
+    "arrived",   "in-transit", "held",     "poisoned", "remote"};
 
 struct HistogramBucket {
     std::uint64_t below = 0; // upper bound, not included

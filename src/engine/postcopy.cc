@@ -26,9 +26,6 @@ constexpr auto kRoomLook = std::chrono::milliseconds(5);
 constexpr auto kRoomWait = std::chrono::milliseconds(200); // then the caller is to come again
 constexpr std::uint32_t kMarkBatch = 512;
 constexpr std::uint32_t kTableSweep = 65536; // entries looked at per hold of the lock
-// Of warmth(): what is in no DRAM. Warmer is what is in R, and what is on probation ranks among the warmer of that:
-// a page in use gets there too, for a moment, because its use in R is not seen; and they are few.
-constexpr std::uint8_t kDense = 1, kCold = 2, kResident = 3, kProbation = 12;
 } // namespace
 
 Result<void> Postcopy::begin(Backend &b, std::function<void()> wanted) {
@@ -206,71 +203,6 @@ bool Postcopy::thread_waits(Backend &b, std::int32_t thread_id) {
     return std::any_of(
         b.remote_.waits.begin(), b.remote_.waits.end(),
         [thread_id](const RemotePages::Wait &wait) { return wait.fault.thread_id == thread_id; });
-}
-
-// Ranks that resident pages have, in as many steps as there are levels for them.
-std::array<std::uint8_t, 256> Postcopy::warmth_by_rank(Backend &b) {
-    std::array<bool, 256> present{};
-    for (unsigned rank = 0; rank < 256; ++rank)
-        if (b.resident_by_rank_[rank] != 0)
-            present[b.policy_->coldness(static_cast<std::uint8_t>(rank))] = true;
-    const auto most = std::max<unsigned>(
-        1, static_cast<unsigned>(std::count(present.begin(), present.end(), true)));
-    std::array<std::uint8_t, 256> level{};
-    unsigned colder = 0;
-    for (unsigned coldness = 0; coldness < 256; ++coldness) {
-        colder += present[coldness] ? 1 : 0;
-        level[coldness] =
-            static_cast<std::uint8_t>(kResident + colder * (kWarmest - kResident) / most);
-    }
-    std::array<std::uint8_t, 256> by_rank{};
-    for (unsigned rank = 0; rank < 256; ++rank)
-        by_rank[rank] = level[b.policy_->coldness(static_cast<std::uint8_t>(rank))];
-    return by_rank;
-}
-
-std::uint8_t Postcopy::warmth_of(Backend &b, PageIndex page,
-                                 const std::array<std::uint8_t, 256> &by_rank) {
-    const PageEntry &entry = b.table_[page];
-    switch (entry.state) {
-    case PageState::untouched:
-    case PageState::zero:
-    case PageState::poisoned:
-    case PageState::remote:
-        return 0;
-    case PageState::stored:
-    case PageState::loading:
-    case PageState::arrived:
-    case PageState::held:
-        return b.tiers_[entry.tier()]->tier_class() == TierClass::qlc ? kDense : kCold;
-    case PageState::staging:
-    case PageState::staged:
-    case PageState::writing:
-        return kProbation;
-    case PageState::resident:
-    case PageState::filling:
-        break;
-    }
-    return by_rank[b.table_.rank(page)];
-}
-
-std::vector<std::uint8_t> Postcopy::warmth(Backend &b) {
-    std::vector<std::uint8_t> levels;
-    std::array<std::uint8_t, 256> by_rank{};
-    {
-        MutexLock lock(b.mutex_);
-        if (!b.armed_)
-            return levels;
-        by_rank = warmth_by_rank(b);
-    }
-    levels.reserve(b.pages_);
-    while (levels.size() < b.pages_) {
-        MutexLock lock(b.mutex_);
-        for (std::uint32_t i = 0; i < kTableSweep && levels.size() < b.pages_; ++i)
-            levels.push_back(
-                warmth_of(b, PageIndex{static_cast<std::uint32_t>(levels.size())}, by_rank));
-    }
-    return levels;
 }
 
 } // namespace tidemark

@@ -27,9 +27,6 @@ class Postcopy {
     static int deliver(Backend &b, PageIndex page, const std::byte *bytes);
     static std::uint32_t end(Backend &b); // returns how many have not come
     static bool thread_waits(Backend &b, std::int32_t thread_id);
-    // At the source: how warm each page is, kWarmest at most, 0 for zeros; empty if nothing is known.
-    static std::vector<std::uint8_t> warmth(Backend &b);
-    static constexpr unsigned kWarmest = 15;
 
     // For those who serve faults and discard.
     static bool want(Backend &b, const Fault &fault) TIDEMARK_REQUIRES(b.mutex_);
@@ -42,10 +39,6 @@ class Postcopy {
         bool to_shadow = false; // else into R
         std::vector<Fault> waits;
     };
-    static std::array<std::uint8_t, 256> warmth_by_rank(Backend &b) TIDEMARK_REQUIRES(b.mutex_);
-    static std::uint8_t warmth_of(Backend &b, PageIndex page,
-                                  const std::array<std::uint8_t, 256> &by_rank)
-        TIDEMARK_REQUIRES(b.mutex_);
     static std::optional<Delivery> plan_delivery(Backend &b, PageIndex page, bool zero)
         TIDEMARK_REQUIRES(b.mutex_);
 };

@@ -123,7 +123,8 @@ Forecast forecast_precopy(const WriteModel &model, const ForecastTerms &terms,
     Forecast f;
     f.quiet_in = std::numeric_limits<double>::infinity();
     if (terms.bandwidth <= 0) {
-        f.reason = "the bandwidth is not known: name one, or ask again while a migration runs";
+        f.reason = "the bandwidth is not known: name one, or ask again when a migration has run "
+                   "for a moment";
         return f;
     }
     for (const WriteClass &c : model.classes)

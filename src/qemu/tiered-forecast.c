@@ -75,6 +75,9 @@ static double likely_bandwidth(void)
     if (fc.last_bandwidth > 0) {
         return fc.last_bandwidth;
     }
+    if (qatomic_read(&fc.running)) { /* the maximum says what is allowed, not what the link carries */
+        return migrate_avail_switchover_bandwidth();
+    }
     return migrate_avail_switchover_bandwidth() ?: migrate_max_bandwidth();
 }
 

