@@ -301,7 +301,8 @@ void tiered_forecast_threshold(uint64_t *threshold)
     }
     bandwidth = migrate_avail_switchover_bandwidth() ?: tiered_link_bandwidth(&fc.link, 0.2);
     if (bandwidth > 0) {
-        *threshold = bandwidth * limit_for_ram(migrate_downtime_limit()) / 1000;
+        /* Less than a page, but not 0: QEMU would never sync again. */
+        *threshold = MAX(bandwidth * limit_for_ram(migrate_downtime_limit()) / 1000, 2);
     }
 }
 
