@@ -75,10 +75,11 @@ static double likely_bandwidth(void)
     if (fc.last_bandwidth > 0) {
         return fc.last_bandwidth;
     }
-    if (qatomic_read(&fc.running)) { /* the maximum says what is allowed, not what the link carries */
+    if (migrate_avail_switchover_bandwidth()) {
         return migrate_avail_switchover_bandwidth();
     }
-    return migrate_avail_switchover_bandwidth() ?: migrate_max_bandwidth();
+    /* The maximum says what is allowed, not what the link carries. */
+    return qatomic_read(&fc.running) ? 0 : migrate_max_bandwidth();
 }
 
 /* Does this migration promise not to pass the limit? Others are left as they are. */

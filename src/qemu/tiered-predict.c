@@ -334,17 +334,16 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
     uint64_t threshold = migrate_get_current()->threshold_size;
     uint64_t now = tiered_predict_now();
     bool dry = precopy.searched && !precopy.found;
-    bool orders = still_orders();
     uint64_t in;
 
     precopy.searched = precopy.found = false;
     if (dry) {
         tiered_predict_link_idles();
     }
-    tidemark_precopy_set_room(tiered_writes(), threshold);
-    if (!orders) {
+    if (!still_orders()) {
         return bytes;
     }
+    tidemark_precopy_set_room(tiered_writes(), threshold);
     if (sends_more(now, bytes < threshold, dry)) {
         return threshold;
     }
