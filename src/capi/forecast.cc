@@ -28,6 +28,23 @@ ForecastErrors kept_errors() {
     return kept().errors;
 }
 
+// What isn't learnt is taken for idle; what a block may yet grow by is idle, too, and not there.
+void fit(WriteModel &model, double pages) {
+    const double known = model.pages();
+    if (known < pages) {
+        WriteClass rest;
+        rest.pages = pages - known;
+        model.classes.push_back(rest);
+    }
+    double excess = known - pages;
+    for (WriteClass &c : model.classes)
+        if (c.rate <= 0 && excess > 0) {
+            const double taken = std::min(excess, c.pages);
+            c.pages -= taken;
+            excess -= taken;
+        }
+}
+
 WriteModel model_of(tidemark_writes *writes, const tidemark_forecast_terms &given) {
     WriteModel model;
     if (writes != nullptr) {
@@ -35,12 +52,7 @@ WriteModel model_of(tidemark_writes *writes, const tidemark_forecast_terms &give
         const double now = double(writes->writes.looked()) * 1e-9;
         model = classes_of(writes->writes, writes->phases.cycle(now));
     }
-    // What isn't learnt is taken for idle.
-    if (const double known = model.pages(); known < double(given.pages)) {
-        WriteClass rest;
-        rest.pages = double(given.pages) - known;
-        model.classes.push_back(rest);
-    }
+    fit(model, double(given.pages));
     if (!given.running)
         pend_all(model);
     else if (given.first_pass && !given.planned)

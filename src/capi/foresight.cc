@@ -137,6 +137,18 @@ int tidemark_backend_profile(tidemark_backend *backend, tidemark_profile *profil
     });
 }
 
+int tidemark_backend_note_writes(tidemark_backend *backend, tidemark_writes *w,
+                                 uint32_t block) noexcept {
+    return guarded([&]() -> int {
+        if (!backend->learner)
+            return -ENOTCONN;
+        const MutexLock lock(w->mutex);
+        if (const auto found = w->writes.found(block); !found.empty())
+            backend->learner->note_writes(found);
+        return 0;
+    });
+}
+
 int tidemark_backend_sketch(tidemark_backend *backend, uint64_t *values, size_t *count,
                             uint64_t *pages) noexcept {
     static_assert(ContentSketch::kMost == TIDEMARK_SKETCH_VALUES);

@@ -116,7 +116,8 @@ void copy_profile(const Learner::Report &from, tidemark_profile &to) {
         to.cold[i] = {static_cast<std::uint32_t>(profile.cold[i].seconds),
                       bytes_of(profile.cold[i].pages), bytes_of(profile.cold[i].tested_pages)};
     to.used_pages_per_second = profile.used_pages_per_second;
-    to.written_pages_per_second = profile.written_pages_per_second;
+    to.writes_known = profile.writes_reported;
+    to.written_pages_per_second = profile.writes_reported ? profile.written_pages_per_second : 0;
     to.write_share = profile.write_share;
     to.locality = profile.locality;
     to.in_order = profile.in_order;
@@ -137,8 +138,10 @@ void copy_profile(const Learner::Report &from, tidemark_profile &to) {
     std::copy(profile.heat.begin(), profile.heat.end(), to.heat);
     for (const Standing &standing : from.standings)
         to.forecasters[index_of(standing.origin)] = {
-            standing.enabled, standing.earning, standing.named,  standing.ordered,
-            standing.used,    standing.late,    standing.wasted, standing.surely};
+            standing.enabled, standing.earning, standing.named,
+            standing.ordered, standing.used,    standing.late,
+            standing.wasted,  standing.surely,  0};
+    to.forecasters[index_of(Origin::network)].horizon = from.horizon;
     to.learner_bytes = from.bytes;
     to.learner_cpu_seconds = from.cpu_seconds;
 }

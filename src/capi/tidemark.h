@@ -124,10 +124,12 @@ struct tidemark_config {
     /* 1 .. 172800: seconds after which a page that is not used leaves DRAM although there is room, and after
      * as many again NVMe for QLC; default 120 */
     uint32_t cold_age;
-    bool prefetch;            /* by the predictors; default true */
-    uint32_t prefetch_window; /* seconds, 1 .. 3600, that forecasts look ahead; default 10 */
-    bool learn;               /* keep a profile, and forecast from it; default true */
-    uint32_t predictors;      /* bit per tidemark_origin that may prefetch; the default is
+    bool prefetch; /* by the predictors; default true */
+    /* seconds, 1 .. 3600, that forecasts look ahead; they can look 5 to 30 s ahead: less counts as 5, more as 30.
+     * Default 10 */
+    uint32_t prefetch_window;
+    bool learn;          /* keep a profile, and forecast from it; default true */
+    uint32_t predictors; /* bit per tidemark_origin that may prefetch; the default is
                                * tidemark_default_predictors() */
     /* per mille, 0 .. 500: the share of time that the guest may lose to pages that left although there was room;
      * 0 = none leaves so. Only blocks that are armed. Default 20 */
@@ -204,7 +206,7 @@ struct tidemark_stats {
     uint64_t prefetch_late[TIDEMARK_ORIGINS];   /* the guest came while they were being read */
     uint64_t prefetch_wasted[TIDEMARK_ORIGINS]; /* left DRAM, and a use would have been seen */
     uint64_t prefetch_declined;         /* pages not brought: no gain, too late, or no room */
-    uint64_t prefetch_queued;           /* pages ordered and not yet brought */
+    uint64_t prefetch_queued;           /* pages ordered and not yet brought, in each order */
     uint64_t evicted_pages;             /* left DRAM */
     uint64_t zero_elided, clean_elided; /* left DRAM without a write */
     uint64_t huge_moves;                /* of 2 MiB that left the block as one huge page */
@@ -246,10 +248,12 @@ struct tidemark_profile {
         uint64_t bytes;  /* of DRAM */
         uint64_t tested; /* of these: where pages on probation were not used either */
     } cold[3];
-    double used_pages_per_second, written_pages_per_second;
-    double write_share; /* of faults */
-    double locality;    /* of uses: near one of the last */
-    double in_order;    /* of uses: where a walk led */
+    double used_pages_per_second;
+    double written_pages_per_second; /* 0 if not writes_known */
+    bool writes_known;               /* tidemark_backend_note_writes() was called of late */
+    double write_share;              /* of faults */
+    double locality;                 /* of uses: near one of the last */
+    double in_order;                 /* of uses: where a walk led */
     double waits_per_second, refaults_per_second;
     struct tidemark_more_dram { /* what more DRAM would have saved */
         uint64_t bytes;
@@ -271,6 +275,7 @@ struct tidemark_profile {
         uint64_t expected, ordered;  /* pages */
         uint64_t used, late, wasted; /* pages, of those that could be judged */
         double surely;               /* the share that is surely used in time */
+        uint32_t horizon;            /* seconds it looks ahead; 0: as far as it goes each time */
     } forecasters[TIDEMARK_ORIGINS];
     uint64_t learner_bytes;     /* of memory for all of this */
     double learner_cpu_seconds; /* spent on it */

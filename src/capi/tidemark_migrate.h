@@ -115,6 +115,12 @@ void tidemark_writes_dirty(tidemark_writes *writes, uint32_t block, uint64_t fir
  * follows, to tell how hot the hot pages are), so that looking costs less than 1 % of the time. */
 uint64_t tidemark_writes_end(tidemark_writes *writes, uint64_t now_ns) TIDEMARK_NOEXCEPT;
 
+/* Tells a backend's profile what the last look found of a block that is this backend's memory, so that it knows of
+ * writes that raise no fault. After tidemark_writes_end(), once a look. A look that did not count tells it nothing.
+ * -ENOTCONN before attach. */
+int tidemark_backend_note_writes(tidemark_backend *backend, tidemark_writes *writes,
+                                 uint32_t block) TIDEMARK_NOEXCEPT;
+
 /* ---- Silent stores: pages that are written with what they already hold ------------------------------------ */
 
 /* After every look, those of a precopy's syncs included: names up to max pages whose bytes should be hashed, so that it shows whether writes change them.

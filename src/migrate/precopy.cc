@@ -17,7 +17,7 @@ constexpr Nanos kFresh = 3 * kSecond / 20;
 constexpr double kSlack = 0.015; // seconds, for the sync itself and what surrounds it
 constexpr double kAim = 0.8;     // of what may be left: some more will be written by then
 constexpr double kAimCloser = 0.85, kAimLeast = 0.1;
-constexpr std::uint32_t kPushes = 8, kFarther = 4, kMostPatience = 64; // plans
+constexpr std::uint32_t kPushes = 8, kFarther = 4, kMostPatience = 64, kOnceAfter = 16; // plans
 constexpr double kLevel = 0.01; // seconds: the first timed level
 constexpr double kOctave = 12;  // levels
 
@@ -105,10 +105,11 @@ std::uint64_t Precopy::eligible_bits(std::size_t index, std::uint64_t stripe, st
     if (bits == 0 || terms_.observe_only)
         return bits;
     const auto found = levels(index, stripe);
+    const std::uint64_t anyway = once_ ? bits & ~blocks_[index]->sent[stripe] : 0;
     std::uint64_t eligible = 0;
     for (std::uint64_t left = bits; left != 0 && !(first && eligible != 0); left &= left - 1) {
         const unsigned i = static_cast<unsigned>(std::countr_zero(left));
-        if (may_go(found[i]))
+        if (may_go(found[i]) || (anyway >> i & 1) != 0)
             eligible |= std::uint64_t{1} << i;
         else if (found[i] <= passed_)
             over_ = true;
@@ -187,6 +188,15 @@ bool Precopy::worth(Level level) const {
     return seconds_of(level) - passed >= seconds_to_stop();
 }
 
+// What is left is sent anyway, while the guest runs or while it stands still.
+bool Precopy::stays_clean(Level level) const {
+    if (level > kMostTimed)
+        return true;
+    const double passed = static_cast<double>(now_ - planned_at_) * 1e-9;
+    return bandwidth_ != 0 &&
+           seconds_of(level) - passed >= kSlack + static_cast<double>(left_) / pages_per_second();
+}
+
 void Precopy::set_now(Nanos now) {
     now_ = std::max(now_, now);
     passed_ = level_of(static_cast<double>(now_ - planned_at_) * 1e-9);
@@ -242,7 +252,10 @@ PrecopyStep Precopy::advance(Nanos now) {
     if (few) {
         reached_ = true;
         sync_at_ = now_;
-        return PrecopyStep::wait;
+        if (candidate == 0 || !stays_clean(candidate))
+            return PrecopyStep::wait;
+        lowest_ = candidate;
+        return PrecopyStep::more;
     }
     if (candidate == 0 || !worth(candidate))
         return wait_or_push(candidate);
@@ -260,6 +273,10 @@ PrecopyStep Precopy::wait_or_push(Level candidate) {
         waits_ = 0;
         patience_ = std::min(2 * patience_, kMostPatience);
         pushes_ = kPushes;
+        return PrecopyStep::more;
+    }
+    if (waits_ >= kOnceAfter && hopeless && !once_) {
+        once_ = true;
         return PrecopyStep::more;
     }
     sync_at_ = std::min(sync_at_, now_ + kSyncClosest);

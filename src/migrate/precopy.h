@@ -9,9 +9,15 @@
 // b a second, the guest can be stopped (r - c) / b from now at the earliest. A page that is written again before
 // that is sent for nothing.
 //
+// With few enough left the guest could be stopped; but those that stay clean until all is sent may as well go before:
+// that takes the same time, and the guest runs meanwhile.
+//
 // A prediction can be wrong, or too coarse for pages that come again within some 100 ms. So if nothing has been worth
 // sending for a while, and it is not hopeless, everything is let in for some syncs, as stock would; then not again
 // for twice as long.
+//
+// If it is hopeless for long, each page still goes once, as in any migration: whoever waits for the destination to have
+// seen every page (who watches its progress, a delta that needs something to be made against) does not wait for ever.
 //
 // What is written until a sync has looked comes on top of what was left before it. So less than may be left is aimed
 // at, and less still each time that the guest runs on after a sync that was to be the last.
@@ -103,9 +109,10 @@ class Precopy {
     void set_now(Nanos now);
     bool may_go(Level level) const;
     double pages_per_second() const;
-    double may_stay() const;        // pages that may be left for the stopped guest
-    double seconds_to_stop() const; // until the guest can be stopped at the earliest
-    bool worth(Level level) const;  // sending at all
+    double may_stay() const;             // pages that may be left for the stopped guest
+    double seconds_to_stop() const;      // until the guest can be stopped at the earliest
+    bool worth(Level level) const;       // sending at all
+    bool stays_clean(Level level) const; // until all is sent
     PrecopyStep wait_or_push(Level candidate);
     void note_sent(Block &block, PageName page, Nanos now);
 
@@ -130,6 +137,7 @@ class Precopy {
     // is let in.
     bool waited_ = false;
     std::uint32_t waits_ = 0, patience_ = 1, pushes_ = 0;
+    bool once_ = false; // what was never sent may go, whatever its level
     PrecopyCounts counts_;
 };
 

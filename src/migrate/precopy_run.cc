@@ -9,8 +9,10 @@ namespace {
 
 // QEMU sends for so long before it asks again whether little enough is left.
 constexpr double kPiece = 0.05;
-// Looks at the dirty log, in the order of the plan, are at least so far apart.
-constexpr double kLook = 0.1;
+// Looks at the dirty log, in the order of the plan, are about so far apart, and at least kGap.
+constexpr double kLook = 0.1, kGap = 0.05;
+// Of precopy.cc: the share of what may be left that the plan aims at, and seconds for the last sync.
+constexpr double kAim = 0.8, kSlack = 0.015;
 constexpr double kScanZeroPage = 0.4e-6; // seconds to see that a page is zero
 constexpr unsigned kMostSyncs = 20000;
 
@@ -42,6 +44,8 @@ class Precopy {
             run_.least = std::min(run_.least, total());
         }
         run_.converged = true;
+        if (terms_.planned)
+            last_round();
         finish();
         return run_;
     }
@@ -109,8 +113,25 @@ class Precopy {
                 step = std::max(step, std::min(most, dirty_[i] * page_seconds_));
                 break;
             }
-        double left = std::min(step / page_seconds_, total());
-        const double sent = left;
+        // The plan aims at a bit less than may be left.
+        const double too_many = std::max(kGap / page_seconds_, total() - kAim * limit_);
+        const double most = std::min({step / page_seconds_, total(), too_many});
+        send(most, std::max(kGap, std::min(step, most * page_seconds_)));
+    }
+
+    // It could stop the guest; but what stays clean until all is sent goes before.
+    void last_round() {
+        const double soon = total() * page_seconds_ + kSlack;
+        double most = 0;
+        for (const unsigned i : order_)
+            if (rate(i) * soon <= 1)
+                most += dirty_[i];
+        send(most, most * page_seconds_);
+    }
+
+    // So many pages, those first that are written least, in so many seconds.
+    void send(double most, double step) {
+        double left = most;
         for (const unsigned i : order_) {
             const double taken = std::min(left, dirty_[i]);
             left -= taken;
@@ -121,8 +142,8 @@ class Precopy {
             else
                 dirty_[i] = unsent + (c.pages - unsent) * hit(i, step);
         }
-        run_.bytes += sent * kSentPage;
-        time_ += std::max(step, sent * page_seconds_);
+        run_.bytes += most * kSentPage;
+        time_ += std::max(step, most * page_seconds_);
     }
 
     // Nothing changes any more, and nothing will: no class falls quiet.

@@ -2,7 +2,9 @@
 #include "migrate/writes.h"
 
 #include "base/check.h"
+#include "base/units.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace tidemark {
@@ -32,7 +34,8 @@ Writes::Writes(Nanos now)
       period_(kShortest) {}
 
 Writes::Block::Block(std::uint64_t count)
-    : pages((count + kStripePages - 1) / kStripePages * kStripePages) {}
+    : pages((count + kStripePages - 1) / kStripePages * kStripePages),
+      found((count + kRegionPages - 1) / kRegionPages) {}
 
 void Writes::add_block(std::size_t block, std::uint64_t pages) {
     blocks_[block].emplace(pages);
@@ -65,6 +68,9 @@ void Writes::begin(Nanos now) {
     late_ = passed > kLate * period_;
     covered_ = static_cast<std::uint32_t>(std::min(passed, kCoversMost) / kTick);
     written_ = 0;
+    for (auto &block : blocks_)
+        if (block)
+            std::fill(block->found.begin(), block->found.end(), std::uint16_t{0});
     // On average a page was written in the middle of the time that the look covers. Two looks in a row may have
     // the same stamp if they are short.
     before_ = counts_ ? stamp_ : Stamp{0};
@@ -84,6 +90,8 @@ void Writes::dirty(std::size_t index, std::uint64_t first, std::span<const unsig
         const std::uint64_t base = first + i * kStripePages;
         if (base >= block.pages.size())
             return;
+        block.found[base / kRegionPages] = static_cast<std::uint16_t>(std::min<int>(
+            kRegionPages, block.found[base / kRegionPages] + std::popcount(words[i])));
         for (unsigned long left = words[i]; left != 0; left &= left - 1) {
             const std::uint64_t page = base + static_cast<unsigned>(std::countr_zero(left));
             note(block.pages[page]);
@@ -91,6 +99,11 @@ void Writes::dirty(std::size_t index, std::uint64_t first, std::span<const unsig
             ++written_;
         }
     }
+}
+
+std::span<const std::uint16_t> Writes::found(std::size_t block) const {
+    return counts_ && has(block) ? std::span(blocks_[block]->found)
+                                 : std::span<const std::uint16_t>();
 }
 
 void Writes::note(PageWrites &page) {
@@ -216,7 +229,7 @@ void Writes::age_pages(std::span<PageWrites> pages, std::uint32_t older_than) {
 std::size_t Writes::bytes() const {
     std::size_t sum = sizeof(*this) + samples_.bytes();
     for (const auto &block : blocks_)
-        sum += block ? block->pages.bytes() : 0;
+        sum += block ? block->pages.bytes() + block->found.capacity() * sizeof(block->found[0]) : 0;
     return sum;
 }
 

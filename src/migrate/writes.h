@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace tidemark {
 
@@ -67,6 +68,8 @@ class Writes {
     void begin(Nanos now);
     void dirty(std::size_t block, std::uint64_t first, std::span<const unsigned long> words);
     Nanos end(Nanos now);
+    // Pages of each 2 MiB of a block that the last look found written; nothing if it did not count.
+    std::span<const std::uint16_t> found(std::size_t block) const;
 
     std::size_t sample(std::span<PageName> pages) { return samples_.choose(pages); }
     void hashed(PageName page, PageHash hash);
@@ -103,6 +106,7 @@ class Writes {
     struct Block {
         explicit Block(std::uint64_t count);
         ZeroedArray<PageWrites> pages;
+        std::vector<std::uint16_t> found;
         bool fresh = true; // no look has been told of it
         bool told = false; // in the look that is on
     };

@@ -110,7 +110,7 @@ static const Setting settings[] = {
     { "prefetch", "bool", visit_bool, TIDEMARK_CONFIG_PREFETCH, FIELD(prefetch),
       "Let predictors bring pages in" },
     { "prefetch-window", "uint32", visit_uint32, TIDEMARK_CONFIG_PREFETCH_WINDOW,
-      FIELD(prefetch_window), "Seconds forecasts look ahead" },
+      FIELD(prefetch_window), "Seconds forecasts look ahead, 5 to 30" },
     { "learn", "bool", visit_bool, TIDEMARK_CONFIG_LEARN, FIELD(learn),
       "Keep a profile, and forecast from it" },
     { "predictors", "TieredMemoryPredictorList", visit_predictors, TIDEMARK_CONFIG_PREDICTORS,

@@ -6,6 +6,7 @@
 #include "qemu/osdep.h"
 #include "migration/migration.h"
 #include "migration/migration-stats.h"
+#include "migration/options.h"
 #include "qemu/timer.h"
 
 #include "tiered-forecast.h"
@@ -22,7 +23,7 @@ static void next_window(TieredLink *link, int64_t now)
 
 void tiered_link_start(TieredLink *link)
 {
-    memset(link, 0, sizeof(*link));
+    *link = (TieredLink) { .limit = migrate_max_bandwidth() };
 }
 
 void tiered_link_note(TieredLink *link, bool more)
@@ -30,6 +31,12 @@ void tiered_link_note(TieredLink *link, bool more)
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
     uint64_t sent, zeros;
 
+    if (link->limit != migrate_max_bandwidth()) {
+        /* What it carried under another limit says nothing about this one. */
+        qatomic_store_release(&link->count, 0);
+        link->limit = migrate_max_bandwidth();
+        link->since_ns = 0;
+    }
     if (!link->since_ns) {
         next_window(link, now);
         return;

@@ -15,12 +15,10 @@
 #include "migration/options.h"
 #include "migration/ram.h"
 #include "qapi/error.h"
-#include "qapi/qapi-commands-migration.h"
 #include "qapi/qapi-commands-tiered-migration-forecast.h"
 #include "qapi/qapi-events-tiered-migration-forecast.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
-#include "qemu/units.h"
 
 #include "hostmem-tiered.h"
 #include "tiered-forecast.h"
@@ -34,30 +32,27 @@
 #define INTERVAL_NS (250 * SCALE_MS)
 /* Of the downtime: stopping the guest, device state, and what lies in buffers of the connection. */
 #define OVERHEAD_MS 15
-/* After the guest was slowed down, what is known of its writes is out of date for so long. */
-#define SETTLING_NS (2 * NANOSECONDS_PER_SECOND)
+/* Of a bandwidth that whoever asks has named: what headers and bursts make of it. */
+#define NAMED_DOUBT 0.02
 
 typedef struct Forecasting {
     /* under the BQL */
-    MigrationNoConvergence reaction; /* of the migration that starts or runs */
     double last_bandwidth;           /* of the last migration */
     struct tidemark_forecast_error outcome;
     bool have_outcome;
-    bool throttled; /* by us; atomic */
 
     bool running; /* RAM is being sent to another QEMU, by precopy, and we watch it; atomic */
     uint64_t zero_pages; /* before the first was sent */
     TieredLink link;
     /* the migration's thread */
     uint64_t syncs; /* that have been looked at */
-    int64_t looked_ns, settled_ns;
+    int64_t looked_ns;
     MigrationVerdict verdict;
-    bool reacted;
     struct tidemark_forecast_error first; /* the first forecast with a verdict, and what came */
     bool have_first;
 } Forecasting;
 
-static Forecasting fc = { .reaction = MIGRATION_NO_CONVERGENCE_CONTINUE };
+static Forecasting fc;
 
 /* ---- Asking ---- */
 
@@ -85,7 +80,7 @@ static double likely_bandwidth(void)
 /* Does this migration promise not to pass the limit? Others are left as they are. */
 static bool keeps_limit(void)
 {
-    return fc.reaction != MIGRATION_NO_CONVERGENCE_CONTINUE ||
+    return tiered_forecast_wants_looks() ||
            tiered_migration_predictor() == MIGRATION_PREDICTOR_ON;
 }
 
@@ -152,6 +147,9 @@ MigrationForecast *qmp_query_migrate_forecast(bool has_bandwidth, uint64_t bandw
     }
     fill_terms(&terms, has_bandwidth ? bandwidth : likely_bandwidth(),
                has_downtime_limit ? downtime_limit : migrate_downtime_limit(), zero);
+    if (has_bandwidth) {
+        terms.bandwidth_doubt = NAMED_DOUBT;
+    }
     if (!forecast(&terms, &f, errp)) {
         return NULL;
     }
@@ -176,59 +174,6 @@ void qmp_migrate_forecast_calibrate(MigrationForecastErrorList *list, Error **er
 
 /* ---- The running migration ---- */
 
-static const struct tidemark_remedy *find_remedy(const struct tidemark_forecast *f,
-                                                 enum tidemark_remedy_kind kind)
-{
-    for (uint32_t i = 0; i < f->remedy_count; i++) {
-        if (f->remedies[i].kind == kind) {
-            return &f->remedies[i];
-        }
-    }
-    return NULL;
-}
-
-/* If not even the utmost would do, then the utmost: it is what was asked for. */
-static void throttle(const struct tidemark_forecast *f, int64_t now)
-{
-    const struct tidemark_remedy *r = find_remedy(f, TIDEMARK_REMEDY_THROTTLE);
-    int most = migrate_max_cpu_throttle();
-    int percentage = r ? MIN(most, (int)(r->value * 100 + 0.5)) : most;
-
-    if (percentage <= cpu_throttle_get_percentage()) {
-        return;
-    }
-    bql_lock();
-    qatomic_set(&fc.throttled, true);
-    cpu_throttle_set(percentage);
-    bql_unlock();
-    fc.settled_ns = now + SETTLING_NS;
-}
-
-static void react(const struct tidemark_forecast *f, int64_t now)
-{
-    Error *err = NULL;
-
-    switch (fc.reaction) {
-    case MIGRATION_NO_CONVERGENCE_ABORT:
-        if (!fc.reacted) {
-            error_setg(&err, "the migration was given up, it will not converge: %s", f->reason);
-            migration_file_set_error(-ECANCELED, err);
-        }
-        break;
-    case MIGRATION_NO_CONVERGENCE_THROTTLE:
-        throttle(f, now);
-        break;
-    case MIGRATION_NO_CONVERGENCE_POSTCOPY:
-        qmp_migrate_start_postcopy(&err);
-        error_free(err); /* the capability was there when the migration started, and stays */
-        break;
-    case MIGRATION_NO_CONVERGENCE_CONTINUE:
-    default:
-        break;
-    }
-    fc.reacted = true;
-}
-
 static void announce(const struct tidemark_forecast *f, MigrationVerdict verdict)
 {
     bool bad = verdict == MIGRATION_VERDICT_WILL_NOT_CONVERGE;
@@ -238,7 +183,7 @@ static void announce(const struct tidemark_forecast *f, MigrationVerdict verdict
         return;
     }
     fc.verdict = verdict;
-    qapi_event_send_migrate_forecast(verdict, f->reason, fc.syncs, bad, fc.reaction,
+    qapi_event_send_migrate_forecast(verdict, f->reason, fc.syncs, bad, tiered_reaction(),
                                      f->remedy_count > 0,
                                      f->remedy_count ? tiered_forecast_remedy(&f->remedies[0]) : 0);
 }
@@ -248,7 +193,7 @@ static bool due(int64_t now)
 {
     uint64_t syncs = stat64_get(&mig_stats.dirty_sync_count);
 
-    if (now < fc.settled_ns || (syncs == fc.syncs && fc.looked_ns) ||
+    if (!tiered_reaction_settled(now) || (syncs == fc.syncs && fc.looked_ns) ||
         (syncs > PROMPT_SYNCS && now - fc.looked_ns < INTERVAL_NS) ||
         tiered_link_bandwidth(&fc.link, 0.5) <= 0) {
         return false;
@@ -285,7 +230,7 @@ void tiered_forecast_iterate(uint64_t pending)
     }
     announce(&f, verdict);
     if (verdict == MIGRATION_VERDICT_WILL_NOT_CONVERGE) {
-        react(&f, now);
+        tiered_reaction_carry_out(&f, now);
     }
 }
 
@@ -307,41 +252,16 @@ void tiered_forecast_threshold(uint64_t *threshold)
     }
 }
 
-bool tiered_forecast_react(bool given, MigrationNoConvergence reaction, Error **errp)
-{
-    if (migration_is_running()) {
-        return true; /* it will be refused */
-    }
-    if (!given) {
-        reaction = tiered_migration_on_no_convergence();
-    }
-    if (reaction == MIGRATION_NO_CONVERGENCE_POSTCOPY && !migrate_postcopy_ram()) {
-        error_setg(errp, "on-no-convergence=postcopy needs the migration capability postcopy-ram on"
-                   " both sides: set it with migrate-set-capabilities, or choose abort, throttle"
-                   " or continue");
-        return false;
-    }
-    if (reaction != MIGRATION_NO_CONVERGENCE_CONTINUE) {
-        tiered_predict_init();
-    }
-    fc.reaction = reaction;
-    return true;
-}
-
-bool tiered_forecast_wants_looks(void)
-{
-    return fc.reaction != MIGRATION_NO_CONVERGENCE_CONTINUE;
-}
-
 /* ---- Start and end ---- */
 
 static void migration_begins(void)
 {
     fc.zero_pages = tiered_forecast_zero_pages();
     fc.syncs = 0;
-    fc.looked_ns = fc.settled_ns = 0;
+    fc.looked_ns = 0;
     fc.verdict = MIGRATION_VERDICT_UNKNOWN;
-    fc.reacted = fc.have_first = false;
+    fc.have_first = false;
+    tiered_reaction_begins();
     tiered_link_start(&fc.link);
     qatomic_set(&fc.running, true);
 }
@@ -350,14 +270,11 @@ static void migration_ends(bool completed)
 {
     MigrationState *s = migrate_get_current();
 
-    fc.reaction = MIGRATION_NO_CONVERGENCE_CONTINUE;
+    tiered_reaction_ends();
     if (!qatomic_read(&fc.running)) {
         return;
     }
     qatomic_set(&fc.running, false);
-    if (qatomic_xchg(&fc.throttled, false)) {
-        cpu_throttle_stop();
-    }
     fc.last_bandwidth = tiered_link_bandwidth(&fc.link, 0.5);
     if (completed && fc.have_first) {
         fc.first.actual_seconds = s->total_time / 1000.0;
@@ -371,7 +288,7 @@ static void migration_ends(bool completed)
 /* With the BQL. RAM that goes to a file, or stays where it is, has no verdict. */
 static int migration_event(NotifierWithReturn *notifier, MigrationEvent *event, Error **errp)
 {
-    bool wanted = tiered_migration_learns() || fc.reaction != MIGRATION_NO_CONVERGENCE_CONTINUE ||
+    bool wanted = tiered_migration_learns() || tiered_forecast_wants_looks() ||
                   tiered_migration_predictor() != MIGRATION_PREDICTOR_OFF;
 
     switch (event->type) {

@@ -19,7 +19,8 @@ typedef struct TieredLink {
     int64_t since_ns;      /* when that was; 0: none */
     bool idle;             /* there was nothing to send in it */
     double windows[16];    /* bytes a second, a ring */
-    unsigned count;        /* ever measured */
+    unsigned count;        /* measured under this limit */
+    uint64_t limit;        /* the user's, bytes a second */
 } TieredLink;
 
 void tiered_link_start(TieredLink *link);
@@ -29,6 +30,15 @@ void tiered_link_note(TieredLink *link, bool more);
 double tiered_link_bandwidth(const TieredLink *link, double share);
 /* Standard deviation over value, about. */
 double tiered_link_doubt(const TieredLink *link);
+
+/* What is done about a migration that will not converge (tiered-forecast-react.c). */
+MigrationNoConvergence tiered_reaction(void);
+void tiered_reaction_begins(void);
+void tiered_reaction_ends(void);
+/* Again and again, as long as that is the verdict. Migration thread. */
+void tiered_reaction_carry_out(const struct tidemark_forecast *f, int64_t now);
+/* Is the guest's writing what it was? Not just after it was slowed down. */
+bool tiered_reaction_settled(int64_t now);
 
 MigrationForecast *tiered_forecast_to_qapi(const struct tidemark_forecast *f,
                                            const struct tidemark_forecast_terms *terms);

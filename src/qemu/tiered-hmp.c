@@ -146,9 +146,13 @@ static void print_profile(Monitor *mon, const TieredMemoryProfile *p)
                    p->workload_labelled ? "as told; confidence" : "confidence",
                    p->workload_confidence);
     print_sizes(mon, p);
-    monitor_printf(mon, "  pages a second: used %.0f, written %.0f, waited for %.0f, refaults %.0f\n",
-                   p->used_per_second, p->written_per_second, p->waits_per_second,
-                   p->refaults_per_second);
+    monitor_printf(mon, "  pages a second: used %.0f, waited for %.0f, refaults %.0f, written ",
+                   p->used_per_second, p->waits_per_second, p->refaults_per_second);
+    if (p->has_written_per_second) {
+        monitor_printf(mon, "%.0f\n", p->written_per_second);
+    } else {
+        monitor_printf(mon, "not known\n");
+    }
     monitor_printf(mon, "  writes %.0f %% of faults, near the last ones %.0f %%, in order %.0f %%\n",
                    100 * p->write_share, 100 * p->locality, 100 * p->in_order);
     monitor_printf(mon, "  phase %" PRIu32 " of %" PRIu32 " for %.0f s, %" PRIu64 " changes\n",

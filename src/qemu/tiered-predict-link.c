@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the link carries, in a precopy that waits now and then: QEMU measures what was sent in a tenth of a second,
+ * What the link carries, and what it has yet to, in a precopy that waits now and then: QEMU measures what was sent in a tenth of a second,
  * which says little about the link if nothing was worth sending.
  *
  * All in the migration thread.
  */
 #include "qemu/osdep.h"
 #include "qapi/qapi-types-migration.h"
+#include "migration/misc.h"
 #include "migration/options.h"
+#include "migration/ram.h"
+#include "qemu/rcu.h"
 
 #include "tiered-predict-hooks.h"
 #include "tiered-predict.h"
@@ -63,4 +66,23 @@ double tiered_predict_hold(double bandwidth)
 uint64_t tiered_predict_link(void)
 {
     return measure.good * 1000;
+}
+
+uint64_t tiered_predict_due_bytes(void)
+{
+    uint64_t due = 0;
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(rb) {
+        int number = tiered_block_number(rb);
+        uint64_t pages = rb->used_length / TIDEMARK_PAGE_SIZE;
+
+        if (!rb->bmap || migrate_ram_is_ignored(rb)) {
+            continue;
+        }
+        due += number >= 0 ? tidemark_precopy_due(tiered_writes(), number, rb->bmap, pages)
+                           : bitmap_count_one(rb->bmap, pages);
+    }
+    return due * TIDEMARK_PAGE_SIZE;
 }

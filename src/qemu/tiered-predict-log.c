@@ -14,6 +14,7 @@
 #include "qemu/timer.h"
 #include "system/tcg.h"
 
+#include "hostmem-tiered.h"
 #include "tiered-predict.h"
 
 #define WORD_PAGES BITS_PER_LONG
@@ -228,8 +229,9 @@ static void feed_block(unsigned number, bool take)
 
 uint64_t tiered_log_look(void)
 {
-    RCU_READ_LOCK_GUARD();
+    uint64_t wait;
 
+    RCU_READ_LOCK_GUARD();
     tidemark_writes_begin(table.writes, tiered_predict_now());
     memory_global_dirty_log_sync(false);
     for (unsigned i = 0; i < table.count; i++) {
@@ -239,7 +241,22 @@ uint64_t tiered_log_look(void)
                                              table.blocks[i].rb->used_length);
         }
     }
-    return tidemark_writes_end(table.writes, tiered_predict_now());
+    wait = tidemark_writes_end(table.writes, tiered_predict_now());
+    tiered_log_tell_profiles();
+    return wait;
+}
+
+void tiered_log_tell_profiles(void)
+{
+    for (unsigned i = 0; i < table.count; i++) {
+        RAMBlock *rb = tiered_block_get(i);
+        TieredBackend *tb = rb ? tiered_backend_get_by_block(rb) : NULL;
+
+        if (tb) {
+            tidemark_backend_note_writes(tb->engine_backend, table.writes, i);
+            tiered_backend_put(tb);
+        }
+    }
 }
 
 void tiered_log_peek(RAMBlock *rb)

@@ -12,7 +12,7 @@
  * a slow one, by which no guest would ever be small enough: so the last good bandwidth is held (tiered-predict-link.c).
  *
  * And it stops the guest as soon as what is left fits into the downtime limit, be it pages that nobody will write
- * again. They are sent first: that takes the same time, and the guest runs meanwhile.
+ * for long. They are sent first: that takes the same time, and the guest runs meanwhile.
  */
 #include "qemu/osdep.h"
 #include "migration/migration-stats.h"
@@ -37,6 +37,8 @@
 #define WAIT_NS (20 * SCALE_MS)
 /* However eager the plan is: a sync holds the BQL, and protects all pages again. */
 #define SYNC_GAP_NS (50 * SCALE_MS)
+/* A sync longer after the one before finds too much to be the last. */
+#define FRESH_NS (150 * SCALE_MS)
 /* The smallest estimate that brings about a sync; see above why it is not 0. */
 #define SYNC_NOW 1
 
@@ -49,9 +51,12 @@ static struct {
     uint32_t version; /* of ram_list, when it began */
     bool searched, found; /* since the last estimate */
     uint64_t synced_ns;
+    uint64_t gap_ns; /* between the last two syncs */
     uint64_t waits_ns;
     bool copies; /* pages may be sent from a copy */
     uint64_t low_since_ns; /* since when little enough is left to stop the guest; 0: it is not */
+    bool hurries; /* lingering has cost a stop before */
+    bool asked_again; /* for a fresher last sync; once is enough */
 } precopy;
 
 bool tiered_predict_busy(void)
@@ -159,8 +164,12 @@ static void after_sync(void)
     }
     precopy.looking = false;
     tidemark_writes_end(tiered_writes(), now);
+    WITH_RCU_READ_LOCK_GUARD() {
+        tiered_log_tell_profiles();
+    }
     if (precopy.running) {
         tiered_predict_link_idles();
+        precopy.gap_ns = now - precopy.synced_ns;
         precopy.synced_ns = now;
         precopy.searched = false;
         tidemark_precopy_set_room(tiered_writes(), migrate_get_current()->threshold_size);
@@ -273,33 +282,13 @@ static void wait_ns(uint64_t ns)
     g_usleep(ns / SCALE_US);
 }
 
-/* Bytes of which the destination is not likely to have the content already. */
-static uint64_t due_bytes(void)
-{
-    uint64_t due = 0;
-    RAMBlock *rb;
-
-    RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH(rb) {
-        int number = tiered_block_number(rb);
-        uint64_t pages = rb->used_length / TIDEMARK_PAGE_SIZE;
-
-        if (!rb->bmap || migrate_ram_is_ignored(rb)) {
-            continue;
-        }
-        due += number >= 0 ? tidemark_precopy_due(tiered_writes(), number, rb->bmap, pages)
-                           : bitmap_count_one(rb->bmap, pages);
-    }
-    return due * TIDEMARK_PAGE_SIZE;
-}
-
 /* In how many ns a sync is wanted, with nothing left to send before it. */
 static uint64_t sync_in(uint64_t now, uint64_t threshold)
 {
     uint64_t since = now - precopy.synced_ns;
     uint64_t gap = since < SYNC_GAP_NS ? SYNC_GAP_NS - since : 0;
 
-    if (due_bytes() < threshold) {
+    if (tiered_predict_due_bytes() < threshold) {
         return gap; /* it may be the last one */
     }
     return MAX(gap, tidemark_precopy_sync_in(tiered_writes(), now));
@@ -315,8 +304,8 @@ static bool plan_is_old(uint64_t now)
            tidemark_precopy_sync_in(tiered_writes(), now) == 0;
 }
 
-/* Little enough is left; but is there something that can as well be sent while the guest runs? */
-static bool sends_more(uint64_t now, bool low, bool dry)
+/* Little enough is left to stop the guest: for no longer than that would take may more be sent before. */
+static bool may_linger(uint64_t now, bool low)
 {
     if (!low) {
         precopy.low_since_ns = 0;
@@ -325,8 +314,7 @@ static bool sends_more(uint64_t now, bool low, bool dry)
     if (!precopy.low_since_ns) {
         precopy.low_since_ns = now;
     }
-    /* No longer than the guest would have stood still. */
-    return !dry && now - precopy.low_since_ns < migrate_downtime_limit() * SCALE_MS;
+    return !precopy.hurries && now - precopy.low_since_ns < migrate_downtime_limit() * SCALE_MS;
 }
 
 uint64_t tiered_predict_estimate(uint64_t bytes)
@@ -344,7 +332,8 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
         return bytes;
     }
     tidemark_precopy_set_room(tiered_writes(), threshold);
-    if (sends_more(now, bytes < threshold, dry)) {
+    if (may_linger(now, bytes < threshold) &&
+        (!dry || tidemark_precopy_advance(tiered_writes(), now) == TIDEMARK_PRECOPY_MORE)) {
         return threshold;
     }
     if (bytes < threshold) {
@@ -366,9 +355,26 @@ uint64_t tiered_predict_estimate(uint64_t bytes)
     return bytes;
 }
 
+/* Just after a sync. If it is low, the guest will be stopped. */
 uint64_t tiered_predict_due(uint64_t bytes)
 {
-    return still_orders() ? MIN(due_bytes(), bytes) : bytes;
+    uint64_t threshold = migrate_get_current()->threshold_size;
+    uint64_t due;
+    bool low;
+
+    if (!still_orders()) {
+        return bytes;
+    }
+    due = MIN(tiered_predict_due_bytes(), bytes);
+    low = due < threshold;
+    /* It was low, and what was written meanwhile undid it. */
+    precopy.hurries |= !low && precopy.low_since_ns;
+    if (may_linger(tiered_predict_now(), low) && precopy.gap_ns > FRESH_NS &&
+        !precopy.asked_again) {
+        precopy.asked_again = true;
+        return threshold;
+    }
+    return due;
 }
 
 uint64_t tiered_predict_waited_ms(void)

@@ -11,8 +11,8 @@
 
 #include "exec/ramlist.h"
 #include "qemu/timer.h"
-#include "tidemark.h"
 #include "tidemark-compat.h"
+#include "tidemark.h"
 
 /* ---- tiered-predict-log.c: RAM blocks by number, and the log of dirty pages ---- */
 
@@ -34,11 +34,12 @@ RAMBlock *tiered_block_get(uint32_t number);
 uint64_t tiered_log_look(void);
 /* Part of a look: what is in the log of @rb goes to the model, and stays there. RCU read lock held. */
 void tiered_log_peek(RAMBlock *rb);
+/* After a look: tiered backends' profiles learn what it found. RCU read lock held. */
+void tiered_log_tell_profiles(void);
 /* Translated code must ask again before it writes to a page whose bit is not set. */
 void tiered_log_rearm(void);
 
-static inline uint64_t tiered_predict_now(void)
-{
+static inline uint64_t tiered_predict_now(void) {
     return qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
 }
 
@@ -74,6 +75,8 @@ void tiered_predict_link_idles(void);
 bool tiered_predict_link_probes(void);
 /* Bytes per second that it carried when it was last busy, 0: not known. */
 uint64_t tiered_predict_link(void);
+/* Bytes to be sent of which the destination is not likely to have the content already. */
+uint64_t tiered_predict_due_bytes(void);
 
 /* ---- tiered-forecast.c ---- */
 

@@ -99,6 +99,8 @@ static TieredMemoryForecasterList *forecasters(const struct tidemark_profile *p)
         one->late = from->late;
         one->wasted = from->wasted;
         one->surely = from->surely;
+        one->has_horizon = from->horizon != 0;
+        one->horizon = from->horizon;
         QAPI_LIST_APPEND(tail, one);
     }
     return head;
@@ -129,6 +131,7 @@ TieredMemoryProfile *tiered_profile(TieredBackend *tb, bool heat, Error **errp)
     out->working_set = working_sets(p);
     out->cold = cold_sets(p);
     out->used_per_second = p->used_pages_per_second;
+    out->has_written_per_second = p->writes_known;
     out->written_per_second = p->written_pages_per_second;
     out->write_share = p->write_share;
     out->locality = p->locality;

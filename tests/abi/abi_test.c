@@ -55,6 +55,11 @@ int main(void)
     expect(tidemark_backend_create(engine, &o, &backend, msg, sizeof(msg)) == 0, "a backend is made");
     expect(tidemark_engine_destroy(engine) == -EBUSY, "an engine with backends stays");
     expect(tidemark_backend_discard(backend, 0, 4096) == -ENOTCONN, "no discard before attach");
+    tidemark_writes *writes = NULL;
+    expect(tidemark_writes_create(0, &writes) == 0 &&
+               tidemark_backend_note_writes(backend, writes, 0) == -ENOTCONN,
+           "no writes are noted before attach");
+    tidemark_writes_destroy(writes);
     struct tidemark_prefetch_terms terms;
     const struct tidemark_range range = { 1, 4096 };
     tidemark_prefetch_terms_init(&terms);

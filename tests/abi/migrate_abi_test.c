@@ -106,6 +106,39 @@ static void query(void)
            "its figures stay");
 }
 
+/* Everything fits into this downtime: each page goes once. */
+static double foretold_pages(uint64_t pages, uint64_t zero_pages)
+{
+    struct tidemark_forecast_terms terms;
+    struct tidemark_forecast f = { .size = sizeof(f) };
+    char msg[256] = "";
+
+    tidemark_forecast_terms_init(&terms);
+    terms.bandwidth = 1 << 30;
+    terms.downtime_limit = 10;
+    terms.pages = pages;
+    terms.zero_pages = zero_pages;
+    if (tidemark_precopy_forecast(writes, &terms, &f, msg, sizeof(msg)) < 0)
+        return -1;
+    return f.raw_bytes.p50 / 4104;
+}
+
+static void forecasts(void)
+{
+    struct tidemark_forecast_terms terms;
+    struct tidemark_forecast f = { .size = sizeof(f) };
+    char msg[256] = "";
+    double fewer = foretold_pages(PAGES / 2, 0), zero = foretold_pages(PAGES, 100);
+
+    expect(fewer > PAGES / 2 - 1 && fewer < PAGES / 2 + 1, "no more is foretold than there is");
+    expect(foretold_pages(4 * PAGES, 0) > 4 * PAGES - 1, "nor less, if not all is learnt");
+    expect(zero > PAGES - 101 && zero < PAGES - 98, "zero pages hardly count");
+    tidemark_forecast_terms_init(&terms);
+    terms.bandwidth = -1;
+    expect(tidemark_precopy_forecast(writes, &terms, &f, msg, sizeof(msg)) == -EINVAL && *msg,
+           "a negative bandwidth is refused with a sentence");
+}
+
 int main(void)
 {
     struct tidemark_page_name names[100];
@@ -121,6 +154,7 @@ int main(void)
         for (size_t k = 0; k < count; k++)
             tidemark_writes_hash(writes, names[k].block, names[k].page, (uint64_t)i, 0);
     }
+    forecasts();
     precopy();
     query();
     tidemark_writes_destroy(writes);

@@ -16,7 +16,7 @@ import migrate_postcopy
 import migrate_report
 from guest_machine import as_level_errors
 from levels import LevelError
-from migrate_guests import LOADS, SIDES, in_dram, learn, machine, measurement, warm_up
+from migrate_guests import LOADS, SETTINGS, SIDES, in_dram, learn, machine, measurement, warm_up
 
 # pylint: disable=wrong-import-order # migrate_guests says where they are
 from guest import GUESTS, SOURCE
@@ -33,6 +33,9 @@ OTHERS = {module.NAME: module for module in (migrate_landing, migrate_postcopy, 
 WORKLOADS = [*LOADS, *OTHERS]
 CLOCK = os.sysconf("SC_CLK_TCK")
 LOOK_EVERY = 0.05
+# How wrong the forecasts of earlier runs were, by side: the next QEMU is told, as the daemon does for the guests of a
+# host.
+OUTCOMES = {}
 
 
 def prepare(_options):
@@ -70,7 +73,7 @@ class Course:
         sample = {"seconds": round(time.monotonic() - self.began, 3), "status": info.get("status"),
                   "syncs": ram.get("dirty-sync-count", 0), "transferred": ram.get("transferred", 0),
                   "remaining": ram.get("remaining", 0), "expected_downtime": info.get("expected-downtime")}
-        if self.side in ("observe", "on") and sample["status"] == "active" and (
+        if self.side in SETTINGS and sample["status"] == "active" and (
                 not self.samples or self.samples[-1]["syncs"] != sample["syncs"]):
             self.forecasts.append({"seconds": sample["seconds"], "syncs": sample["syncs"],
                                    **forecast(self.source)})
@@ -110,6 +113,17 @@ def forecast(vm, **terms):
         return {"refused": str(refusal)}
 
 
+def calibrate(vm, side):
+    if OUTCOMES.get(side):
+        vm.qmp.command("migrate-forecast-calibrate", arguments={"errors": OUTCOMES[side]})
+
+
+def keep_outcome(vm, side):
+    outcome = forecast(vm).get("outcome")
+    if outcome:
+        OUTCOMES.setdefault(side, []).append(outcome)
+
+
 def verdict_seen(source, course):
     """When the event first said that the migration will not reach its limit, and what had been sent by then."""
     source.qmp.poll_events()
@@ -137,10 +151,11 @@ def one_run(side, load, folder, options):
         learn(source, target, side)
         options.progress(f"{load.name}: warming up")
         pace = warm_up(source, load)
+        calibrate(source, side)
         tiered = load.dram_mib and side != "stock"
         before = query(source) if tiered else None
         asked = forecast(source, **{"bandwidth": RATE, "downtime-limit": load.downtime_ms}) \
-            if side in ("observe", "on") else None
+            if side in SETTINGS else None
         migration.prepare(source, target, link, parameters={"downtime-limit": load.downtime_ms})
         cpu = cpu_seconds(source.pid)
         options.progress(f"{load.name}: migrating")
@@ -152,6 +167,8 @@ def one_run(side, load, folder, options):
                  "verdict": verdict_seen(source, course), "downtime_limit": load.downtime_ms, "ended": ended, "pace": pace}
         if ended:
             outcome = outcome_of(source, target, link)
+            if side in SETTINGS:
+                keep_outcome(source, side)
             options.progress(f"{load.name}: comparing")
             if tiered:  # before the comparison brings everything in
                 extra["tiers"] = tier_facts(source, target, before, course)

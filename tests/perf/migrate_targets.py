@@ -84,6 +84,8 @@ def forecast_targets(find, level):
                       100 * statistics.median(abs(one) for one in off) if off else None, 8, "%")
     off, _ = errors(find.measurements, "on", "downtime")
     yield verdict("forecast of the downtime: error, p90", level, None, p90([abs(one) for one in off]), 30, "ms")
+    yield verdict("downtime of all that ended / its limit, most", level, None,
+                  longest_downtime(find.measurements, "on"), 1)
     for what in ("total-time", "bytes", "downtime"):
         _, held = errors(find.measurements, "on", what, "before")
         share = 100 * sum(held) / len(held) if held else None
@@ -114,6 +116,13 @@ def migrated(find, level, percent):
                       lambda tiers: tiers["dram_most_pages"] / tiers["dram_before_pages"]), "on"), 1.01)
 
     yield from after_targets(find, level, percent)
+
+
+def longest_downtime(measurements, side):
+    """Of its limit, over all migrations that ended."""
+    runs = [one["extra"] for one in measurements if one["level"] == "migrate" and one["side"] == side]
+    return max((facts["downtime_ms"] / facts["downtime_limit"] for facts in runs
+                if facts.get("ended") and facts.get("downtime_ms") and facts.get("downtime_limit")), default=None)
 
 
 def after_targets(find, level, percent):

@@ -92,6 +92,15 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(found["postcopy: time blocked / stock"]["value"], 0.1)
 
 
+    def test_longest_downtime(self):
+        what = "downtime of all that ended / its limit, most"
+        runs = [run("on", 0, 100, downtime_limit=200), run("on", 1, 100, downtime_limit=80),
+                run("on", 2, 100, ended=False, downtime_limit=1), run("stock", 0, 100, downtime_limit=1)]
+        found = self.verdicts(runs)[what]
+        self.assertEqual((found["value"], found["verdict"]), (1.25, MISSED))
+        self.assertEqual(self.verdicts(runs[:1])[what]["verdict"], MET)
+
+
 class Tables(unittest.TestCase):
     def test_whole_report(self):
         runs = [run("stock", 0, 200), run("on", 0, 150), run("on", 0, 1, "postcopy", remote_faults=3, blocked_ms=1)]

@@ -48,12 +48,12 @@ class Teller:
     def accept(self):
         while True:
             connection, _ = self.listener.accept()
-            connection.sendall(b"".join(json.dumps(order).encode() + b"\n" for order in ORDERS))
             threading.Thread(target=self.listen, args=(connection,), daemon=True).start()
 
     def listen(self, connection):
         with connection, connection.makefile("rb") as lines:
             try:
+                connection.sendall(b"".join(json.dumps(order).encode() + b"\n" for order in ORDERS))
                 for line in lines:
                     answer = json.loads(line)
                     if answer.get("id") == "configure":

@@ -153,8 +153,14 @@ def test_throttled_at_first(folder):
 
 
 def test_tiered(folder):
+    """Its profile learns of the writes, too."""
+    def written():
+        return source.qmp.command("query-tiered-memory-profile")[0].get("written-per-second")
+
     with pair(folder, SWEEP, LIMIT, LIMIT) as (source, target, link):
+        require(written() is None, f"written pages are known to nobody, yet there are {written()}")
         learn(source)
+        wait_for(lambda: (written() or 0) > HOT, 30, f"the profile does not know of the writes: {written()}")
         migrated(source, target, link)
 
 

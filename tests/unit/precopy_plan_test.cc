@@ -106,6 +106,28 @@ TEST_CASE("hot pages that calm down are let in, so that a precopy can't hang on 
     CHECK(looks < 5);
 }
 
+TEST_CASE("however hopeless it is, in the end each page goes once, and only once") {
+    Planned p;
+    p.bits[1] = ~0ul;
+    int sent = 0, looks = 0;
+    const auto go = [&] {
+        p.bits[1] = ~0ul; // written again
+        p.look(1);
+        p.sync();
+        do
+            sent += p.send_all();
+        while (p.plan->advance(p.now) == PrecopyStep::more);
+    };
+    for (; sent == 0 && looks < 40; ++looks)
+        go();
+    CHECK(sent == 64);
+    CHECK(looks > 10);
+    for (looks = 0; looks < 40; ++looks)
+        go();
+    CHECK(sent == 64);
+    CHECK(p.plan->counts().resent == 0);
+}
+
 TEST_CASE("with room for all of them in the downtime the hot pages are left to it") {
     Planned p(false, kSecond);
     p.bits[1] = ~0ul;

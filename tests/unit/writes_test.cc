@@ -231,11 +231,35 @@ TEST_CASE("looks come no oftener than they may cost") {
     CHECK(static_cast<double>(spent) / static_cast<double>(now) < 0.012);
 }
 
-TEST_CASE("learning takes 4 bytes a page") {
+TEST_CASE("a look tells how much of each 2 MiB was written, if it counts") {
+    Writes writes(0);
+    writes.add_block(3, 1100);
+    const auto look = [&writes](Nanos now, std::vector<unsigned long> words) {
+        writes.begin(now);
+        writes.dirty(3, 448, words);
+        writes.end(now + 1);
+    };
+    look(kSecond, {~0ul}); // all bits of a fresh log may be set
+    CHECK(writes.found(3).empty());
+    look(2 * kSecond, {~0ul}); // and the first look at a block is one at a fresh log
+    look(3 * kSecond, {0b111ul << 61, 0b11ul, 1});
+    REQUIRE(writes.found(3).size() == 3);
+    CHECK(writes.found(3)[0] == 3);
+    CHECK(writes.found(3)[1] == 3);
+    CHECK(writes.found(3)[2] == 0);
+    CHECK(writes.found(2).empty());
+    look(4 * kSecond, {});
+    CHECK(writes.found(3)[1] == 0);
+    writes.baseline();
+    look(5 * kSecond, {~0ul});
+    CHECK(writes.found(3).empty());
+}
+
+TEST_CASE("learning takes 4 bytes a page, and 2 for 2 MiB") {
     Writes writes(0);
     const std::size_t empty = writes.bytes();
     writes.add_block(0, 1 << 20);
-    CHECK(writes.bytes() - empty == 4u << 20);
+    CHECK(writes.bytes() - empty == (4u << 20) + 4096);
     CHECK(empty < 384 << 10);
 }
 
