@@ -10,7 +10,7 @@
 
 namespace tidemark {
 
-// Who asked for a page to come into DRAM. Kept with the page until it is seen used or leaves.
+// Who asked for a page to come into DRAM. Kept with the page until it is mapped, or leaves.
 enum class Origin : std::uint8_t {
     guest = 0,   // an access
     streams = 1, // read ahead of a walk (engine/streams.h)
@@ -30,9 +30,17 @@ enum class AccessKind : std::uint8_t {
     staged,      // used while on probation: no I/O
     stored,      // the guest waited for a tier
     prefetched,  // used after it had been brought in unasked; origin says by whom
+    came_along,  // not an access: back from probation with a neighbour that was used
     left,        // not an access: left DRAM (to a slot, or as zeros)
     wasted,      // not an access: left DRAM unused; origin says who had brought it in
 };
+
+constexpr bool is_leaving(AccessKind kind) {
+    return kind == AccessKind::left || kind == AccessKind::wasted;
+}
+constexpr bool is_use(AccessKind kind) {
+    return !is_leaving(kind) && kind != AccessKind::came_along;
+}
 
 struct Access {
     PageIndex first;

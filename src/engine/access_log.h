@@ -13,8 +13,9 @@ namespace tidemark {
 
 class AccessLog {
   public:
-    explicit AccessLog(std::uint32_t pages)
-        : most_(std::clamp<std::size_t>(pages / 64, 1024, 65536)) {}
+    // late: there were accesses before that nobody logged, so the first to look learns of one lost at least.
+    explicit AccessLog(std::uint32_t pages, bool late = false)
+        : most_(std::clamp<std::size_t>(pages / 64, 1024, 65536)), lost_(late ? 1 : 0) {}
 
     void note(const Access &access) {
         if (!entries_.empty() && entries_.back().count < kRegionPages &&
@@ -41,7 +42,7 @@ class AccessLog {
     }
     std::size_t most_;
     std::vector<Access> entries_;
-    std::uint64_t lost_ = 0;
+    std::uint64_t lost_;
 };
 
 } // namespace tidemark

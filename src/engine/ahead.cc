@@ -33,11 +33,21 @@ constexpr int kUniteAtOnce =
 constexpr auto kIdle = std::chrono::milliseconds(100);
 } // namespace
 
-// Regions from `from` on are wanted soon.
+// Regions from `from` on are wanted soon. Walks side by side share what may be read ahead, or the first to ask would have
+// all of it, and ask again as soon as a part is free.
 void Backend::request_ahead(PageIndex from) {
-    const std::size_t depth =
+    const std::size_t all =
         std::min<std::size_t>(arrivals_.size(), limit_pages_ / 16 / kRegionPages);
-    for (std::size_t k = 0; k < depth && from.value < pages_; ++k) {
+    const std::size_t share =
+        std::max<std::size_t>(all / std::max<std::size_t>(streams_.walks(), 1), 1);
+    const auto busy = [this]() TIDEMARK_REQUIRES(mutex_) {
+        return static_cast<std::size_t>(
+            std::count_if(arrivals_.begin(), arrivals_.end(), [](const auto &arrival) {
+                return arrival->phase != Arrival::Phase::idle;
+            }));
+    };
+    // A region for each walk may be more than that, but not twice as much.
+    for (std::size_t k = 0; k < share && busy() < 2 * all && from.value < pages_; ++k) {
         if (find_arrival(from) == nullptr)
             plan_ahead(table_.region_run(from));
         from = from.next(kRegionPages);

@@ -170,6 +170,16 @@ void Backend::settle_arrival(Arrival &arrival) {
         land_arrival(arrival, nullptr);
 }
 
+// A walk has come to a region that is still being read: it goes on from there all the same, or it would have to be
+// found out anew behind it.
+void Backend::walk_on(Arrival &arrival, const Fault &fault) {
+    const Ahead ahead = streams_.look(fault.page, Streams::kMost);
+    if (!ahead.walks() || !ahead.in_order())
+        return;
+    arrival.go_on = true;
+    walked(fault.page, arrival.region.end().value - fault.page.value);
+}
+
 Plan Backend::plan_landing(const Fault &fault) {
     Arrival *const arrival = find_arrival(fault.page);
     TIDEMARK_CHECK(arrival != nullptr && arrival->phase == Arrival::Phase::ready);
@@ -214,14 +224,11 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
         const PageIndex page = arrival.region.first.next(i);
         finish_resident(page, EnterReason::unasked, now);
     }
-    // Somebody came for each, or for its neighbour.
-    for (std::uint32_t i = 0; i < arrival.region.count; ++i)
-        if (arrival.pages.test(i))
-            table_[arrival.region.first.next(i)].origin = Origin::guest;
     if (whole)
         finish_region(arrival.region, EnterReason::unasked, now);
     const auto landed = static_cast<std::uint32_t>(arrival.pages.count());
-    counters_.prefetch.used[index_of(Origin::streams)] += landed;
+    // Somebody came for each, or for its neighbour. Zeros taken along were never read.
+    counters_.prefetch.used[index_of(Origin::streams)] += (arrival.pages & arrival.read).count();
     const PageIndex behind = arrival.region.end();
     const bool go_on = arrival.go_on;
     end_arrival(arrival, landed, whole);

@@ -57,7 +57,6 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
         MutexLock lock(mutex_);
         table_ = PageTable(pages);
         successors_ = Successors(pages);
-        prefetch_queue_ = PrefetchQueue(pages);
         if (config_.learn)
             log_.emplace(pages);
         policy_ = make_policy(config_.policy, pages);
@@ -73,10 +72,16 @@ Result<void> Backend::attach(std::unique_ptr<GuestMemory> memory, std::uint32_t 
     return config_.dram_limit < bytes_of(pages_) ? arm() : Result<void>{};
 }
 
+std::uint32_t Backend::buffer_pages() {
+    return kDemands * Loader::dram_pages(kLoadWindow) + 2 * Loader::dram_pages(Loader::kPages) +
+           Loader::dram_pages(Loader::kMostPages);
+}
+
 Result<void> Backend::open_loaders() {
     MutexLock lock(control_mutex_);
     for (std::unique_ptr<Loader> *place : {&parked_loader_, &mover_loader_, &control_loader_}) {
-        auto loader = Loader::open(tiers_, Loader::kPages, true);
+        const bool much = place == &mover_loader_;
+        auto loader = Loader::open(tiers_, much ? Loader::kMostPages : Loader::kPages, true);
         if (!loader)
             return tl::unexpected<Error>(loader.error());
         *place = std::move(*loader);
@@ -211,8 +216,9 @@ void Backend::finish(PageIndex page, PageState state, std::uint16_t now) {
     PageEntry &entry = table_[page];
     table_.set_state(page, state);
     entry.stamp = now;
-    if (state != PageState::resident && state != PageState::staged && state != PageState::arrived) {
-        entry.origin = Origin::guest; // not in DRAM for anyone
+    if (state != PageState::staged && state != PageState::arrived) {
+        // Not in DRAM for anyone, or where no use will be seen: on probation later on it is like any other page.
+        entry.origin = Origin::guest;
         entry.clear(page_flags::watched);
     }
     if (transit_waiters_ != 0)

@@ -102,9 +102,7 @@ class Backend {
     const std::string &id() const { return id_; }
     std::uint32_t pages() const { return pages_; }
     // DRAM its buffers take, whatever the limit.
-    static std::uint32_t buffer_pages() {
-        return kDemands * Loader::dram_pages(kLoadWindow) + 3 * Loader::dram_pages(Loader::kPages);
-    }
+    static std::uint32_t buffer_pages();
 
   private:
     friend class ColdReader;
@@ -211,6 +209,7 @@ class Backend {
     void verify_arrival(Arrival &arrival);
     void settle_arrival(Arrival &arrival);
     Plan plan_landing(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
+    void walk_on(Arrival &arrival, const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     void land_arrival(Arrival &arrival, const Fault *fault);
     void end_arrival(Arrival &arrival, std::uint32_t landed, bool moved) TIDEMARK_REQUIRES(mutex_);
     static std::byte *arrival_bytes(const Arrival &arrival, PageIndex page);
@@ -233,7 +232,6 @@ class Backend {
 
     // cold.cc
     void reclaim_cold();
-    bool any_tier_within_budget();
     void clean_cold();
     bool reclaim_interrupted();
     std::uint16_t half_cold_age() const;
@@ -247,6 +245,7 @@ class Backend {
         TIDEMARK_REQUIRES(mutex_);
     void note_access(const Access &access) TIDEMARK_REQUIRES(mutex_);
     std::uint32_t log_time() const;
+    void log_came_along(PageRun run, PageIndex used) TIDEMARK_REQUIRES(mutex_);
     void log_leaving(PageIndex page, std::uint32_t ms) TIDEMARK_REQUIRES(mutex_);
     std::uint64_t &issued(Origin origin) TIDEMARK_REQUIRES(mutex_);
     bool follows(Origin origin) const TIDEMARK_REQUIRES(mutex_);
@@ -262,6 +261,7 @@ class Backend {
     void write_rest(WriteBatch &batch, std::size_t tier);
     bool settle(std::span<const WriteItem> items);
     bool tier_usable(std::size_t tier);
+    std::size_t tier_for(bool forced);
     void tier_failed(std::size_t tier, int error);
     void tier_degraded(std::size_t tier, int error);
     void tier_worked(std::size_t tier);
@@ -358,13 +358,12 @@ class Backend {
         return state == PageState::stored || on_probation(state);
     }};
     Successors successors_ TIDEMARK_GUARDED_BY(mutex_){0};
-    std::vector<PageIndex>
-        expected_ TIDEMARK_GUARDED_BY(mutex_); // of plan_load(), kept for its memory
+    std::vector<PageIndex> expected_ TIDEMARK_GUARDED_BY(mutex_);   // plan_load()'s, kept
     std::deque<Arrival *> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // planned, not begun
     // 2 MiB of S each, huge, in DRAM (charged, marked stale) and of no use but to be filled again.
     std::vector<PageRun> spares_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint64_t ahead_turn_ TIDEMARK_GUARDED_BY(mutex_) = 0;
-    PrefetchQueue prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_){0};
+    PrefetchQueue prefetch_queue_ TIDEMARK_GUARDED_BY(mutex_);
     bool prefetch_waits_ TIDEMARK_GUARDED_BY(mutex_) = false;  // the mover, for DRAM
     ProbationSeen probation_seen_ TIDEMARK_GUARDED_BY(mutex_); // when probation_worth_ was made
     double slowdown_ TIDEMARK_GUARDED_BY(mutex_) = 0;          // reclaim_'s, for callers
@@ -376,7 +375,7 @@ class Backend {
     Counters counters_ TIDEMARK_GUARDED_BY(mutex_);
 
     // Each is its phase's owner's, and the phases change under mutex_.
-    std::array<std::unique_ptr<Arrival>, 6> arrivals_;
+    std::array<std::unique_ptr<Arrival>, 8> arrivals_;
     std::vector<std::unique_ptr<IoQueue>> ahead_queues_; // both the ahead thread's alone
     std::unique_ptr<Frame> unite_frame_;                 // empty between uses
 

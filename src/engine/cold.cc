@@ -39,15 +39,8 @@ void Backend::reclaim_cold() {
         clean_cold();
 }
 
-bool Backend::any_tier_within_budget() {
-    return std::any_of(tier_order_.begin(), tier_order_.end(), [this](std::size_t tier) {
-        return tier_usable(tier) && tiers_[tier]->within_budget(today());
-    });
-}
-
 void Backend::clean_cold() {
-    // A few batches may be under way when a budget is used up: that much more is written.
-    while (!reclaim_interrupted() && any_tier_within_budget()) {
+    while (!reclaim_interrupted() && tier_for(false) != tiers_.size()) {
         {
             MutexLock lock(mutex_);
             if (oldest_staged_age() < half_cold_age())

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace tidemark {
 
@@ -35,7 +36,7 @@ Result<void> Backend::configure(const BackendConfig &config) {
     if (!config.learn)
         log_.reset();
     else if (!log_ && memory_)
-        log_.emplace(pages_);
+        log_.emplace(pages_, true);
     mover_work_.notify_one();
     work_.notify_one(); // the evictor may have to watch for cold pages now
     return {};
@@ -111,8 +112,9 @@ BackendReport Backend::report() {
 
 std::optional<std::uint64_t> Backend::prefetch(std::span<const PageRun> runs,
                                                const PrefetchTerms &terms) {
+    PrefetchQueue::Order order = PrefetchQueue::order(runs, terms);
     MutexLock lock(mutex_);
-    const auto ticket = prefetch_queue_.push(runs, terms);
+    const auto ticket = prefetch_queue_.push(std::move(order));
     mover_work_.notify_one();
     return ticket;
 }
@@ -237,12 +239,14 @@ bool Backend::known_zero(PageIndex page) {
 int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
     MutexLock serial(control_mutex_);
     PageState from = PageState::untouched;
+    std::uint16_t stamp = 0; // stays: to be dumped makes no page younger
     {
         MutexLock lock(mutex_);
         if (!armed_)
             return memory_->peek_guest(page, out);
         wait_still(page);
         from = table_[page].state;
+        stamp = table_[page].stamp;
         switch (from) {
         case PageState::resident:
             leave_resident(page, PageState::filling);
@@ -283,7 +287,7 @@ int Backend::read_page(PageIndex page, std::span<std::byte, kPageSize> out) {
         ++resident_by_rank_[table_.rank(page)]; // no access of the guest's: its rank stays
     if (from == PageState::staged)
         staged_queue_.push_back(page);
-    finish(page, from, coarse_now());
+    finish(page, from, stamp);
     return error;
 }
 

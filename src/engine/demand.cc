@@ -59,6 +59,7 @@ Plan Backend::plan_read(const Fault &fault, Loader &loader) {
 // The demanded page, and what is expected after it: what lies ahead in a stream, else what came after it
 // the last time. Pages that need no read (resident, zero) are stepped over: they end neither.
 void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
+    ++demands_pending_; // until all of it is in
     loader.items.clear();
     add_load(fault.page, loader, Origin::guest);
     expected_.clear();

@@ -109,6 +109,9 @@ Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
             log_access(run, AccessKind::stored, entry.origin, fault.write);
             entry.origin = Origin::guest;
         }
+        if (Arrival *const arrival = find_arrival(fault.page);
+            arrival != nullptr && arrival->phase == Arrival::Phase::reading)
+            walk_on(*arrival, fault);
         entry.set(page_flags::wanted);
         waiting_.push_back(fault);
         return {};
@@ -147,6 +150,7 @@ Plan Backend::plan_take_back(const Fault &fault) {
         for (PageIndex page = region.first; page < region.end(); page = page.next())
             table_.set_state(page, PageState::filling);
         walked(fault.page, region.end().value - fault.page.value);
+        log_came_along(region, fault.page);
         return {Step::region_back, region};
     }
     const std::uint32_t window = streams_.look(fault.page, kZeroWindow).row();
@@ -156,6 +160,7 @@ Plan Backend::plan_take_back(const Fault &fault) {
         if (entry.state == PageState::writing)
             entry.set(page_flags::shadow_busy);
         entry.set(page_flags::shadow_reading);
+        entry.origin = Origin::guest; // nobody will see its use
         table_.set_state(run.end(), PageState::filling);
         ++run.count;
     } while (run.count < window && run.end().value < pages_ &&
@@ -163,6 +168,7 @@ Plan Backend::plan_take_back(const Fault &fault) {
               table_[run.end()].state == PageState::writing) &&
              charge(1, true));
     walked(fault.page, run.count);
+    log_came_along(run, fault.page);
     return {Step::from_shadow, run};
 }
 

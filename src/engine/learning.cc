@@ -31,6 +31,14 @@ void Backend::log_leaving(PageIndex page, std::uint32_t ms) {
             {page, 1, unused ? AccessKind::wasted : AccessKind::left, entry.origin, false, ms});
 }
 
+// All of the run but the page that was used.
+void Backend::log_came_along(PageRun run, PageIndex used) {
+    for (const PageRun part : {PageRun{run.first, used.value - run.first.value},
+                               PageRun{used.next(), run.end().value - used.next().value}})
+        if (part.count != 0)
+            log_access(part, AccessKind::came_along, Origin::guest, false);
+}
+
 std::uint64_t &Backend::issued(Origin origin) {
     return counters_.prefetch.issued[index_of(origin)];
 }

@@ -3,9 +3,11 @@
 
 #include "base/check.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace tidemark {
 
@@ -49,18 +51,33 @@ IoRequest Loader::make_request(std::size_t first, std::size_t count) {
     return request;
 }
 
+std::size_t Loader::arrange() {
+    std::sort(items.begin(), items.end(), [](const LoadItem &a, const LoadItem &b) {
+        return std::pair(a.tier, a.slot) < std::pair(b.tier, b.slot);
+    });
+    std::size_t count = 0;
+    for (std::size_t first = 0; first < items.size(); first = request_end(first))
+        ++count;
+    return count;
+}
+
+// Neighbouring slots of one tier make one request.
+std::size_t Loader::request_end(std::size_t first) const {
+    std::size_t end = first + 1;
+    while (end < items.size() && end - first < kRequestPages &&
+           items[end].tier == items[first].tier &&
+           items[end].slot.value == items[end - 1].slot.value + 1)
+        ++end;
+    return end;
+}
+
 std::span<IoRequest> Loader::requests(bool demand) {
     TIDEMARK_CHECK(!items.empty() && items.size() <= pages_);
-    // Neighbouring slots of one tier make one request; the demanded page goes alone, so that it need
-    // not wait for its neighbours.
     requests_.clear();
     requested_.clear();
     for (std::size_t first = 0; first < items.size();) {
-        std::size_t end = first + 1;
-        if (!(demand && first == 0))
-            while (end < items.size() && items[end].tier == items[first].tier &&
-                   items[end].slot.value == items[end - 1].slot.value + 1)
-                ++end;
+        // The demanded page goes alone, so that it need not wait for its neighbours.
+        const std::size_t end = demand && first == 0 ? 1 : request_end(first);
         requests_.push_back(make_request(first, end - first));
         requested_.push_back({first, end - first});
         first = end;

@@ -5,6 +5,7 @@
 //
 //    read()                          all at once, waiting, over queues of its own
 //    requests() ... settle() of each the same in two halves, for who waits elsewhere
+//    arrange() before either         so that neither makes more requests than it must
 #pragma once
 
 #include "base/result.h"
@@ -32,6 +33,9 @@ struct LoadItem {
 class Loader {
   public:
     static constexpr std::uint32_t kPages = 64;
+    static constexpr std::uint32_t kMostPages = 256; // of who brings in whole working sets
+    // Of one request: what is in can be verified and mapped while more is being read.
+    static constexpr std::uint32_t kRequestPages = 64;
     static constexpr int kAttempts = 3; // a failed or corrupt page is read this often in all
     struct Items {                      // of one request
         std::size_t first = 0, count = 0;
@@ -44,6 +48,8 @@ class Loader {
     // The pages of one read. items[0] is read first and on its own if `demand`.
     std::vector<LoadItem> items;
     bool full() const { return items.size() >= pages_; }
+    // Puts items into the order of their slots; returns how many requests will read them.
+    std::size_t arrange();
     // DRAM for its buffer and a page of padding.
     static constexpr std::uint32_t dram_pages(std::uint32_t pages) { return pages + 1; }
     // Empty between uses: for what is mapped 2 MiB at a time.
@@ -63,6 +69,7 @@ class Loader {
 
   private:
     Loader(std::span<const std::unique_ptr<Tier>> tiers, std::uint32_t pages);
+    std::size_t request_end(std::size_t first) const;
     IoRequest make_request(std::size_t first, std::size_t count);
     void read_again(LoadItem &item, std::size_t index);
     bool verify(LoadItem &item, std::size_t index);

@@ -109,7 +109,7 @@ bool Backend::compact_some(Loader &loader) {
     {
         MutexLock lock(mutex_);
         loader.items.clear();
-        for (std::uint32_t i = 0; i < pages_ && !loader.full(); ++i) {
+        for (std::uint32_t i = 0; i < pages_ && loader.items.size() < kSegmentPages; ++i) {
             const PageEntry &entry = table_[PageIndex{i}];
             if (!entry.slot.valid() || entry.tier() != qlc ||
                 !segments.contains(entry.slot.value / kSegmentPages))

@@ -71,7 +71,7 @@ struct PageEntry {
     Slot slot;
     PageState state : 4 = PageState::untouched;
     Origin origin : 4 =
-        Origin::guest; // who wanted it in DRAM, or on its way there; guest once seen used
+        Origin::guest; // who wanted it on its way to DRAM, or where its use will be seen
     std::uint8_t flags = 0;
     std::uint16_t stamp = 0; // CoarseTime of the last change of place
 

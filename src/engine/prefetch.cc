@@ -2,7 +2,7 @@
 //
 // The mover serves the prefetch queue: behind the guest's own reads, and only what pays.
 //
-//    next order -> stored pages of it, in transit -> one read after the other in few requests
+//    next order -> stored pages of it, in transit -> read in the order of their slots, in few requests
 //               -> mapped, or put on probation in S (is_watched()), where their use will be seen
 //
 // What pays: a demand read is 1. Reading a page along with others is kReadCost, and if DRAM is full, the page
@@ -15,8 +15,11 @@
 namespace tidemark {
 
 namespace {
-constexpr float kReadCost = 0.1F;           // of a demand read; measured 4 to 15 us against 60
-constexpr std::uint32_t kWhileBusy = 64;    // pages at a time while demand reads are under way
+constexpr float kReadCost = 0.1F; // of a demand read; measured 4 to 15 us against 60
+// Pages at a time: while the guest waits for reads; else; and as long as so many requests read them, more of them.
+// With many requests in one batch whoever comes for one of its pages would wait long.
+constexpr std::size_t kWhileBusy = 32, kAtOnce = 64;
+constexpr std::size_t kFewRequests = 16;
 constexpr std::uint32_t kWatchedShare = 16; // of DRAM may wait in S for a use that was foretold
 constexpr std::uint64_t kJudgedLeast = 16;  // pages taken for used before any is judged
 constexpr std::uint64_t kProbationLeast =
@@ -31,10 +34,23 @@ float borne_out(const PrefetchTerms &terms, const PrefetchCounters &seen) {
     const auto used = static_cast<float>(seen.used[record] + kJudgedLeast);
     return used / (used + static_cast<float>(seen.wasted[record]));
 }
+
+// How many pages the batch in loader may have in all. busy: the guest waits for reads.
+std::size_t batch_most(Loader &loader, const PrefetchTerms &terms, bool busy) {
+    if (busy)
+        return kWhileBusy;
+    // What is unsure has little room to wait in, and what goes to NVMe is written as one piece.
+    const bool large = terms.to_dram && terms.confidence >= PrefetchQueue::kMapped;
+    if (loader.items.size() < kAtOnce || !large)
+        return kAtOnce;
+    const bool more = !loader.full() && loader.arrange() <= kFewRequests;
+    return loader.items.size() + (more ? kAtOnce : 0);
+}
 } // namespace
 
 // True if there may be more to do at once.
 bool Backend::serve_prefetch(Loader &loader) {
+    const std::size_t nvme = tier_of_class(TierClass::nvme);
     PrefetchTerms terms;
     {
         MutexLock lock(mutex_);
@@ -47,11 +63,16 @@ bool Backend::serve_prefetch(Loader &loader) {
         if (!prefetch_pays(*order)) {
             // Too unsure for DRAM; from a slow tier to a fast one costs nobody a page.
             if (order->brought != 0 || tier_of_class(TierClass::qlc) == tiers_.size() ||
-                tier_of_class(TierClass::nvme) == tiers_.size()) {
+                nvme == tiers_.size()) {
                 prefetch_queue_.drop(*order);
                 return true;
             }
             order->terms.to_dram = terms.to_dram = false;
+        }
+        if (!order->terms.to_dram && nvme != tiers_.size() &&
+            !tiers_[nvme]->within_budget(today())) { // it need not be written there
+            prefetch_queue_.drop(*order);
+            return true;
         }
         if (!take_prefetch(*order, loader) && loader.items.empty()) {
             prefetch_waits_ = true; // for DRAM: the evictor is at work
@@ -62,10 +83,11 @@ bool Backend::serve_prefetch(Loader &loader) {
     }
     if (loader.items.empty())
         return true;
+    loader.arrange();
     if (terms.to_dram)
         bring_in(loader, terms);
     else
-        relocate(loader, tier_of_class(TierClass::nvme));
+        relocate(loader, nvme);
     return true;
 }
 
@@ -90,29 +112,31 @@ bool Backend::prefetch_pays(const PrefetchQueue::Order &order) {
            kReadCost + (full ? probation_worth_ : 0);
 }
 
-// Stored pages from the front of the order, until the loader is full. False: DRAM is.
+// Stored pages from the front of the order, until there are enough for one batch; others are stepped over, so many at
+// a time. False: DRAM is full.
 bool Backend::take_prefetch(PrefetchQueue::Order &order, Loader &loader) {
     const std::size_t nvme = tier_of_class(TierClass::nvme);
     const PrefetchTerms terms = order.terms;
-    const std::size_t most = demands_pending_ != 0 ? kWhileBusy : Loader::kPages;
-    const std::uint64_t ticket = order.ticket;
-    PrefetchQueue::Order *now = &order;
-    while (loader.items.size() < most) {
-        const PageIndex page = now->runs.front().first;
+    std::size_t most = 0;
+    bool left = true;
+    for (std::uint32_t step = 0; left && step < PrefetchQueue::kStepsMost; ++step) {
+        if (loader.items.size() >= most) {
+            most = batch_most(loader, terms, demands_pending_ != 0 || !parked_.empty());
+            if (loader.items.size() >= most)
+                break;
+        }
+        const PageIndex page = order.front();
         const PageEntry &entry = table_[page];
         const bool higher =
             nvme < tiers_.size() && tiers_[entry.tier()]->tier_class() == TierClass::qlc;
         if (entry.state == PageState::stored && (terms.to_dram || higher)) {
             if (terms.to_dram && !charge(1, true))
                 return false;
-            ++now->brought;
+            ++order.brought;
             add_load(page, loader, terms.to_dram ? terms.origin : Origin::guest);
             ++(terms.to_dram ? issued(terms.origin) : counters_.promoted_pages);
         }
-        prefetch_queue_.served(*now);
-        now = prefetch_queue_.next(Clock::time_point::min());
-        if (now == nullptr || now->ticket != ticket)
-            break;
+        left = prefetch_queue_.served(order);
     }
     return true;
 }

@@ -6,34 +6,35 @@
 
 namespace tidemark {
 
-std::optional<std::uint64_t> PrefetchQueue::push(std::span<const PageRun> runs,
-                                                 const PrefetchTerms &terms) {
-    std::uint64_t pages = 0;
-    for (const PageRun run : runs)
-        pages += run.count;
-    if (queued_ + pages > kPagesMost || pieces_ + runs.size() > kPiecesMost)
+PrefetchQueue::Order PrefetchQueue::order(std::span<const PageRun> runs,
+                                          const PrefetchTerms &terms) {
+    Order order;
+    order.terms = terms;
+    for (const PageRun run : runs) {
+        order.pages += run.count;
+        if (!order.runs.empty() && order.runs.back().end() == run.first)
+            order.runs.back().count += run.count;
+        else if (run.count != 0)
+            order.runs.push_back(run);
+    }
+    return order;
+}
+
+std::optional<std::uint64_t> PrefetchQueue::push(Order &&order) {
+    if (queued_ + order.pages > kPagesMost || pieces_ + order.runs.size() > kPiecesMost)
         return std::nullopt;
-    Order order{++tickets_, terms, {}, 0};
-    in_queue_.resize(pages_);
-    for (const PageRun run : runs)
-        for (PageIndex page = run.first; page < run.end(); page = page.next()) {
-            if (in_queue_[page.value])
-                continue;
-            in_queue_[page.value] = true;
-            ++queued_;
-            if (!order.runs.empty() && order.runs.back().end() == page)
-                ++order.runs.back().count;
-            else
-                order.runs.push_back({page, 1});
-        }
+    order.ticket = ++tickets_;
+    if (order.runs.empty())
+        return tickets_;
+    queued_ += order.pages;
     pieces_ += order.runs.size();
-    const auto place = std::find_if(orders_.begin(), orders_.end(), [&terms](const Order &other) {
-        return other.terms.confidence < terms.confidence;
-    });
-    if (!order.runs.empty())
-        orders_.insert(place, std::move(order));
-    if (orders_.empty())
-        in_queue_ = {};
+    // Of equals those for DRAM go first: the others would have the pages written to NVMe in between.
+    const auto rank = [](const Order &one) {
+        return std::pair(one.terms.confidence, one.terms.to_dram);
+    };
+    const auto place = std::find_if(orders_.begin(), orders_.end(),
+                                    [&](const Order &other) { return rank(other) < rank(order); });
+    orders_.insert(place, std::move(order));
     return tickets_;
 }
 
@@ -47,27 +48,24 @@ PrefetchQueue::Order *PrefetchQueue::next(PrefetchTerms::Time now) {
     return nullptr;
 }
 
-void PrefetchQueue::served(Order &order) {
+bool PrefetchQueue::served(Order &order) {
     PageRun &run = order.runs.front();
-    in_queue_[run.first.value] = false;
-    --queued_;
     run = {run.first.next(), run.count - 1};
+    --order.pages;
+    --queued_;
     if (run.count != 0)
-        return;
+        return true;
     order.runs.pop_front();
     --pieces_;
-    if (order.runs.empty())
-        forget(order);
+    if (!order.runs.empty())
+        return true;
+    forget(order);
+    return false;
 }
 
 void PrefetchQueue::drop(Order &order) {
-    for (const PageRun run : order.runs) {
-        for (PageIndex page = run.first; page < run.end(); page = page.next())
-            in_queue_[page.value] = false;
-        queued_ -= run.count;
-        dropped_ += run.count;
-    }
-    pieces_ -= order.runs.size();
+    queued_ -= order.pages;
+    dropped_ += order.pages;
     forget(order);
 }
 
@@ -87,13 +85,13 @@ std::uint64_t PrefetchQueue::take_dropped() {
 }
 
 std::uint64_t PrefetchQueue::bytes() const {
-    return in_queue_.size() / 8 + pieces_ * sizeof(PageRun) + orders_.size() * sizeof(Order);
+    return pieces_ * sizeof(PageRun) + orders_.size() * sizeof(Order);
 }
 
 void PrefetchQueue::forget(const Order &order) {
-    orders_.remove_if([&order](const Order &other) { return &other == &order; });
-    if (orders_.empty())
-        in_queue_ = {};
+    pieces_ -= order.runs.size();
+    orders_.erase(std::find_if(orders_.begin(), orders_.end(),
+                               [&order](const Order &other) { return &other == &order; }));
 }
 
 bool is_watched(PageIndex page, const PrefetchTerms &terms) {

@@ -6,7 +6,11 @@
 //                    |                           +--> drop()         not worth it
 //                    +--cancel(), too late-------------> gone
 //
-// Bounded in pages and in pieces; a page is in it once. Not thread-safe.
+// Bounded in pages and in pieces. Each order has all the pages it names, whoever else names them too: another order
+// may be cancelled, be too late or get no further than NVMe, and they are not lost with it. Such pages are read once all
+// the same: the surer order comes first, and the other finds them in DRAM.
+//
+// Whoever has the queue has a lock that faults wait for, so nothing in here walks over pages. Not thread-safe.
 #pragma once
 
 #include "base/units.h"
@@ -34,6 +38,8 @@ class PrefetchQueue {
   public:
     static constexpr std::uint64_t kPagesMost = 1u << 22; // 16 GiB asked for and not yet done
     static constexpr std::size_t kPiecesMost = 1u << 20;
+    // An order is served for so many pages at most, before others get at the lock.
+    static constexpr std::uint32_t kStepsMost = 16384;
     // From here on pages are mapped when they come in: nothing is seen of their use, and nothing is paid for
     // it. Below, and a few of the predictors' (is_watched()), wait in S, where a use costs a fault without I/O.
     static constexpr float kMapped = 0.5F;
@@ -41,18 +47,20 @@ class PrefetchQueue {
     struct Order {
         std::uint64_t ticket = 0;
         PrefetchTerms terms;
-        std::deque<PageRun> runs;  // what is left of it
+        std::deque<PageRun> runs;  // what is left of it,
+        std::uint64_t pages = 0;   // so many
         std::uint64_t brought = 0; // pages read for it
+        PageIndex front() const { return runs.front().first; }
     };
 
-    explicit PrefetchQueue(std::uint32_t pages) : pages_(pages) {}
-
-    // Queues what is not in it yet, all or nothing; nullopt: too much is queued. The ticket is never 0.
-    std::optional<std::uint64_t> push(std::span<const PageRun> runs, const PrefetchTerms &terms);
+    // For push(): what takes long if there are many runs, and needs no lock.
+    static Order order(std::span<const PageRun> runs, const PrefetchTerms &terms);
+    // All or nothing; nullopt: too much is queued, and the order is as it was. The ticket is never 0.
+    std::optional<std::uint64_t> push(Order &&order);
     // The order to serve now; those that come too late are dropped. nullptr: none.
     Order *next(PrefetchTerms::Time now);
-    // The first page of next()'s order is done with.
-    void served(Order &order);
+    // The first page of next()'s order is done with. False: it was the last one, and the order is gone.
+    bool served(Order &order);
     void drop(Order &order);
     // 0: all. Returns how many pages will not be brought.
     std::uint64_t cancel(std::uint64_t ticket);
@@ -65,9 +73,7 @@ class PrefetchQueue {
   private:
     void forget(const Order &order);
 
-    std::uint32_t pages_;
-    std::list<Order> orders_;    // most confident first
-    std::vector<bool> in_queue_; // per page; empty while nothing is queued
+    std::list<Order> orders_; // most confident first
     std::uint64_t queued_ = 0;
     std::uint64_t dropped_ = 0;
     std::uint64_t tickets_ = 0;

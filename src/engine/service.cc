@@ -51,7 +51,6 @@ Demand *Backend::free_demand() {
 void Backend::start_demand(Demand &demand) {
     const std::span<IoRequest> requests = demand.loader->requests(true);
     demand.pending = requests.size();
-    ++demands_pending_;
     for (IoRequest &request : requests) {
         request.tag = reinterpret_cast<std::uint64_t>(&demand);
         service_->submit(&request);
@@ -82,8 +81,10 @@ void Backend::parked_main(Loader &loader) {
             fault = *next;
             parked_.erase(next);
         }
-        if (serve(fault, loader))
+        if (serve(fault, loader)) {
             execute_load(&fault, loader, EnterReason::unasked);
+            --demands_pending_;
+        }
         deliver_events();
     }
 }

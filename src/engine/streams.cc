@@ -44,6 +44,13 @@ void Streams::passed(PageIndex at, std::uint32_t pages) {
     served(at, pages);
 }
 
+std::size_t Streams::walks() const {
+    return static_cast<std::size_t>(
+        std::count_if(streams_.begin(), streams_.end(), [this](const Stream &stream) {
+            return stream.walks() && walked_ - stream.seen <= kRecent;
+        }));
+}
+
 Streams::Stream *Streams::nearest(std::int64_t page) {
     Stream *found = nullptr;
     std::int64_t least = kLongestStride + 1;
@@ -63,18 +70,20 @@ std::uint32_t Streams::served(PageIndex at, std::uint32_t pages, std::uint32_t r
             stream.next = page + std::int64_t{pages} * stream.stride;
             stream.last = page;
             stream.window = stream.slack = std::clamp(pages, kFirstWindow, kMost);
+            if (stream.walks())
+                stream.seen = walked_ += pages;
             return std::exchange(stream.read, read);
         }
     if (Stream *const near = nearest(page); near != nullptr && pages == 1) {
         const auto stride = static_cast<std::int32_t>(page - near->last);
         if (stride == near->trial)
-            *near = {page + stride, page, stride, 0, kFirstWindow, kFirstWindow, read};
+            *near = {page + stride, page, stride, 0, kFirstWindow, kFirstWindow, read, 0};
         else
-            *near = {page + 1, page, 1, stride, kSeenOnce, 0, read};
+            *near = {page + 1, page, 1, stride, kSeenOnce, 0, read, 0};
         return 0;
     }
     streams_[oldest_++ % streams_.size()] = {
-        page + pages, page, 1, 0, pages > 1 ? kFirstWindow : kSeenOnce, 0, read};
+        page + pages, page, 1, 0, pages > 1 ? kFirstWindow : kSeenOnce, 0, read, 0};
     return 0;
 }
 

@@ -46,6 +46,10 @@ class Streams {
     std::uint32_t served(PageIndex page, std::uint32_t pages, std::uint32_t read = 0);
     // The same where nothing was to be read, because what comes next is of another kind: a walk goes on as it was.
     void passed(PageIndex page, std::uint32_t pages);
+    // How many go through memory in order of late, each for a whole window at least.
+    std::size_t walks() const;
+    // What walks have gone over since one was last seen to go on, before it is thought to have ended.
+    static constexpr std::uint64_t kRecent = std::uint64_t{8} * kRegionPages;
 
   private:
     struct Stream {
@@ -56,6 +60,8 @@ class Streams {
         std::uint32_t window = 0; // of the last fault; 0: no stream
         std::uint32_t slack = 0;  // strides beyond `next` at which a fault is expected, too
         std::uint32_t read = 0;   // pages read ahead with the last fault
+        std::uint64_t seen = 0;   // walked_ as of then, if it is a walk
+        bool walks() const { return stride == 1 && window * 4 >= kMost; }
     };
     bool expects(const Stream &stream, std::int64_t page) const;
     Stream *nearest(std::int64_t page);
@@ -63,6 +69,7 @@ class Streams {
     Faults faults_;
     std::array<Stream, 16> streams_{};
     std::size_t oldest_ = 0;
+    std::uint64_t walked_ = 0; // pages, by all walks
 };
 
 } // namespace tidemark

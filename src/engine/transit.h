@@ -94,6 +94,7 @@ struct WriteBatch {
     std::vector<WritePiece> pieces;
     std::vector<IoRequest> requests; // one a piece
     std::size_t pending = 0;         // not finished
+    bool forced = true;              // DRAM is short; else a tier's budget holds
 };
 
 } // namespace tidemark

@@ -67,16 +67,12 @@ bool Backend::clean_some(std::uint16_t min_age) {
     progress = inspect(*batch) || progress;
     if (batch->items.empty())
         return progress;
+    batch->forced = min_age == 0;
     const std::size_t qlc = tier_of_class(TierClass::qlc);
-    if (dense && qlc < tiers_.size() && tier_usable(qlc)) {
-        start_writes(*batch, qlc);
-    } else {
-        for (const std::size_t tier : tier_order_)
-            if (tier_usable(tier)) {
-                start_writes(*batch, tier);
-                break;
-            }
-    }
+    const std::size_t tier =
+        dense && qlc < tiers_.size() && tier_usable(qlc) ? qlc : tier_for(batch->forced);
+    if (tier != tiers_.size())
+        start_writes(*batch, tier);
     writes_.push_back(std::move(batch));
     return finish_writes(false) || progress;
 }
@@ -163,7 +159,8 @@ void Backend::finish_write(IoRequest &request) {
     }
 }
 
-// What found no room or failed tries every tier in turn, one after the other.
+// What found no room or failed tries every tier in turn, one after the other: but for what need not be written, those
+// whose budget is used up.
 void Backend::write_elsewhere(WriteBatch &batch) {
     const auto unwritten = [&batch] {
         return std::any_of(batch.items.begin(), batch.items.end(), [](const WriteItem &item) {
@@ -172,13 +169,16 @@ void Backend::write_elsewhere(WriteBatch &batch) {
     };
     // Slots kept by resident pages are only a saving; when the tiers are full they go first.
     for (int pass = 0; pass < 2; ++pass) {
+        bool tried = false;
         for (const std::size_t tier : tier_order_) {
             if (!unwritten())
                 return;
-            if (tier_usable(tier))
-                write_rest(batch, tier);
+            if (!tier_usable(tier) || !(batch.forced || tiers_[tier]->within_budget(today())))
+                continue;
+            tried = true;
+            write_rest(batch, tier);
         }
-        if (!unwritten() || reclaim_clean_slots(kRegionPages) == 0)
+        if (!tried || !unwritten() || reclaim_clean_slots(kRegionPages) == 0)
             return;
     }
 }
@@ -255,6 +255,19 @@ bool Backend::settle(std::span<const WriteItem> items) {
 // A degraded tier is tried again now and then: a full file system may have room, a path may be back.
 bool Backend::tier_usable(std::size_t tier) {
     return !tiers_[tier]->degraded || Clock::now() - tier_failed_at_[tier] > kProbeInterval;
+}
+
+// The fastest tier that takes something now, or tiers_.size(). What need not be written is for tiers whose budget is
+// not used up; it is passed by a batch at most, as what is under way counts.
+std::size_t Backend::tier_for(bool forced) {
+    for (const std::size_t tier : tier_order_) {
+        std::uint64_t under_way = 0;
+        for (const auto &batch : writes_)
+            under_way += batch->tier == tier ? bytes_of(batch->items.size()) : 0;
+        if (tier_usable(tier) && (forced || tiers_[tier]->within_budget(today(), under_way)))
+            return tier;
+    }
+    return tiers_.size();
 }
 
 void Backend::tier_failed(std::size_t tier, int error) {

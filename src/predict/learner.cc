@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace tidemark {
 
@@ -28,7 +29,8 @@ Outcomes outcomes_of(const PrefetchCounters &counters) {
 } // namespace
 
 Learner::Learner(Backend &backend)
-    : backend_(backend), profiler_(backend.pages()), phases_(backend.pages()),
+    : backend_(backend), writes_taken_((backend.pages() + kRegionPages - 1) / kRegionPages),
+      writes_(writes_taken_.size()), profiler_(backend.pages()), phases_(backend.pages()),
       tournament_(backend.pages(), kBandwidth) {
     {
         MutexLock lock(mutex_);
@@ -54,6 +56,7 @@ void Learner::main() {
         {
             MutexLock lock(mutex_);
             on_ = backend_.config().learn;
+            own_bytes_ = (window_.capacity() + taken_.capacity()) * sizeof(Access);
             if (on_)
                 orders = learn();
             else
@@ -105,6 +108,7 @@ std::vector<Order> Learner::learn() {
     const BackendGlance report = backend_.glance();
     const double now = backend_.seconds_attached();
     profiler_.note(window_);
+    take_writes();
     profiler_.note_lost(lost_);
     const Residency known = residency(report);
     profiler_.tick(now, known);
@@ -126,6 +130,27 @@ std::vector<Order> Learner::learn() {
     profiler_.close_window();
     began_ = now;
     return orders;
+}
+
+void Learner::note_writes(std::span<const std::uint16_t> regions) {
+    MutexLock lock(writes_mutex_);
+    writes_told_ = true;
+    for (std::size_t r = 0; r < std::min(regions.size(), writes_.size()); ++r)
+        writes_[r] = static_cast<std::uint16_t>(
+            std::min<std::uint32_t>(kRegionPages, std::uint32_t{writes_[r]} + regions[r]));
+}
+
+// That none was written is worth knowing, too.
+void Learner::take_writes() {
+    std::fill(writes_taken_.begin(), writes_taken_.end(), std::uint16_t{0});
+    {
+        MutexLock lock(writes_mutex_);
+        if (!std::exchange(writes_told_, false))
+            return;
+        writes_.swap(writes_taken_);
+    }
+    for (std::size_t r = 0; r < writes_taken_.size(); ++r)
+        profiler_.note_writes(static_cast<std::uint32_t>(r), writes_taken_[r]);
 }
 
 // What a network has learnt is good for its own horizon only.
@@ -165,9 +190,9 @@ std::optional<Learner::Report> Learner::report() {
     if (!on_)
         return std::nullopt;
     return Report{profiler_.report(), tournament_.standings(),
-                  profiler_.bytes() + tournament_.bytes() +
-                      (window_.capacity() + taken_.capacity()) * sizeof(Access),
-                  cpu_seconds_};
+                  profiler_.bytes() + tournament_.bytes() + own_bytes_ +
+                      writes_taken_.capacity() * 2 * sizeof(writes_taken_[0]),
+                  cpu_seconds_, horizon_};
 }
 
 bool Learner::learning() {
@@ -219,9 +244,17 @@ Result<void> Learner::restore(std::span<const std::byte> bytes) {
         if (auto tried = Phases(backend_.pages()).restore(parts[0]); !tried)
             return tried;
     if (!parts[1].empty())
-        if (auto taken = network_->restore(parts[1]); !taken)
+        if (auto taken = restore_network(parts[1]); !taken)
             return taken;
     return parts[0].empty() ? Result<void>{} : phases_.restore(parts[0]);
+}
+
+// Of another horizon it is of no use, which does not make the rest of the file useless.
+Result<void> Learner::restore_network(std::span<const std::byte> bytes) {
+    const auto horizon = Network::horizon_of(bytes);
+    if (!horizon)
+        return tl::unexpected<Error>(horizon.error());
+    return *horizon == horizon_ ? network_->restore(bytes) : Result<void>{};
 }
 
 } // namespace tidemark

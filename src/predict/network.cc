@@ -34,7 +34,7 @@ Network::Network(std::uint32_t pages, std::uint32_t horizon, std::uint64_t budge
 
 void Network::observe(const Window &window) {
     for (const Access &access : window.accesses) {
-        if (access.kind == AccessKind::left || access.kind == AccessKind::wasted)
+        if (!is_use(access.kind))
             continue;
         const std::uint64_t end =
             std::min<std::uint64_t>(std::uint64_t{access.first.value} + access.count, pages_);
@@ -123,6 +123,13 @@ void Network::expect(std::vector<Expectation> &out) {
             steps_ + static_cast<std::uint32_t>(heat_network_.horizon());
         name(one, out);
     }
+}
+
+Result<std::uint32_t> Network::horizon_of(std::span<const std::byte> bytes) {
+    auto content = open_sealed(bytes, kSeal);
+    if (!content)
+        return tl::unexpected<Error>(content.error());
+    return content->get<std::uint32_t>(); // what HeatNetwork::encode() begins with
 }
 
 std::vector<std::byte> Network::save() const {

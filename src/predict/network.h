@@ -31,6 +31,8 @@ class Network final : public Predictor {
     void expect(std::vector<Expectation> &out) override;
     // Pages of DRAM that are free. Nothing is named while there are none, or this is not known.
     void set_room(std::uint32_t pages) { room_ = pages; }
+    // Of what save() gave, in seconds.
+    static Result<std::uint32_t> horizon_of(std::span<const std::byte> bytes);
     // For guests of any size, with the same horizon.
     std::vector<std::byte> save() const override;
     Result<void> restore(std::span<const std::byte> bytes) override;

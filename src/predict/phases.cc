@@ -21,10 +21,6 @@ constexpr std::size_t kPiece = 512, kPieces = 8; // accesses
 constexpr double kQuiet = 2;                     // seconds
 constexpr double kSmooth = 2;                    // seconds; of the rate of novel blocks
 
-bool is_use(AccessKind kind) {
-    return kind != AccessKind::left && kind != AccessKind::wasted;
-}
-
 // How much likelier `inside` of `all` blocks are if a set of `size` blocks is in use than by chance.
 double log_odds_of(std::uint32_t inside, std::uint32_t all, std::size_t size, std::size_t memory) {
     if (size == 0 || size >= memory)
@@ -252,7 +248,7 @@ void Phases::note(const Window &window) {
         for (std::uint64_t page = access.first.value; page < end; ++page)
             if (is_use(access.kind))
                 note_use(access, PageIndex{static_cast<std::uint32_t>(page)});
-            else
+            else if (is_leaving(access.kind))
                 note_gone(access, PageIndex{static_cast<std::uint32_t>(page)});
     }
 }
@@ -266,7 +262,7 @@ void Phases::note_use(const Access &access, PageIndex page) {
     wasted_[block] &= static_cast<std::uint16_t>(~bit);
     if (access.kind == AccessKind::prefetched && access.origin >= Origin::record) {
         ++stay_.proved;
-        stay_.helped = true;
+        ++stay_.brought;
     }
     used_.add(page);
     if (used_.order().size() > store_.most_blocks())
@@ -292,7 +288,7 @@ void Phases::note_gone(const Access &access, PageIndex page) {
     out_[block] |= bit;
     if (access.kind == AccessKind::wasted && access.origin >= Origin::record) {
         wasted_[block] |= bit;
-        stay_.helped = true;
+        ++stay_.brought;
     }
 }
 

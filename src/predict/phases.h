@@ -72,9 +72,9 @@ class Phases final : public Predictor {
         std::uint8_t named_next = 0; // a bit per set
         // Smoothed: shares of the uses and of the blocks, novel blocks a second.
         double novel_uses = 1, novel_blocks = 1, first_touches = 0, novel_rate = 0;
-        std::uint32_t absent = 0; // pages used in this stay that have left since
-        std::uint32_t proved = 0; // pages that had been brought in ahead, and were used
-        bool helped = false;      // some were brought in ahead
+        std::uint32_t absent = 0;  // pages used in this stay that have left since
+        std::uint32_t proved = 0;  // pages that had been brought in ahead, and were used
+        std::uint32_t brought = 0; // and all of which it is known by now whether they were
     };
     // A set that is being named, some runs at a time.
     struct Naming {
@@ -98,6 +98,7 @@ class Phases final : public Predictor {
 
     void leave(double when);
     int keep_unknown();
+    bool helped() const;
     void judge_before();
     void judge_stay();
     void arrive(double when, int set, const Evidence &first);

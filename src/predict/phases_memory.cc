@@ -16,12 +16,13 @@ constexpr std::uint32_t kFewestPages = 64;
 constexpr double kClosed = 0.1;        // share of novel blocks
 constexpr std::uint32_t kReserve = 16; // part of DRAM that is kept free or on probation
 constexpr std::uint32_t kFewestProofs = 16;
-constexpr float kNewShare = 0.5f;  // weight of the newest share
-constexpr double kIrregular = 0.2; // deviation to mean, beyond which no end is foreseen
-constexpr double kLongestLead = 5; // seconds
-constexpr float kLeast = 0.2f;     // what is less likely is not named
-constexpr double kSoon = 2;        // seconds in which a set that is named is used at the earliest
-constexpr double kNoIdea = 10;     // seconds for a stay of which no length is known
+constexpr std::uint32_t kHelped = 16; // parts of what was used
+constexpr float kNewShare = 0.5f;     // weight of the newest share
+constexpr double kIrregular = 0.2;    // deviation to mean, beyond which no end is foreseen
+constexpr double kLongestLead = 5;    // seconds
+constexpr float kLeast = 0.2f;        // what is less likely is not named
+constexpr double kSoon = 2;    // seconds in which a set that is named is used at the earliest
+constexpr double kNoIdea = 10; // seconds for a stay of which no length is known
 
 std::uint32_t count_of(unsigned pages) {
     return static_cast<std::uint32_t>(std::popcount(pages));
@@ -50,6 +51,11 @@ int Phases::keep_unknown() {
     return set;
 }
 
+// So much was brought in ahead that what the guest did not ask for says nothing. The few pages of a trial don't.
+bool Phases::helped() const {
+    return kHelped * stay_.brought > used_.count();
+}
+
 // What was brought in ahead for the stay before this one has been used or has left by now, most of it.
 void Phases::judge_before() {
     if (before_ < 0 || !before_helped_)
@@ -70,9 +76,9 @@ void Phases::judge_before() {
         before_ = -1;
 }
 
-// A stay in a known set ends. If nothing was brought in ahead, all that was in a tier and needed has been seen.
+// A stay in a known set ends. If next to nothing was brought in ahead, all that was in a tier and needed has been seen.
 void Phases::judge_stay() {
-    if (!stay_.helped) {
+    if (!helped()) {
         std::uint32_t used = 0, unused = 0;
         for (const PhaseBlock &one : store_.at(stay_.set).blocks) {
             unused_[one.block] =
@@ -85,7 +91,7 @@ void Phases::judge_stay() {
             share += kNewShare * (float(used) / float(used + unused) - share);
     }
     const std::span<const std::uint16_t> none;
-    if (!store_.merge(stay_.set, used_, stay_.helped ? none : std::span(unused_)))
+    if (!store_.merge(stay_.set, used_, helped() ? none : std::span(unused_)))
         stay_.set = -1;
 }
 
@@ -105,7 +111,7 @@ void Phases::leave(double when) {
         store_.at(stay_.set).stay.add(std::max(0.0, when - stay_.since));
     before_ = stay_.set;
     before_proved_ = stay_.proved;
-    before_helped_ = stay_.helped;
+    before_helped_ = helped();
 }
 
 void Phases::expect(std::vector<Expectation> &out) {

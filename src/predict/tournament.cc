@@ -64,7 +64,7 @@ void Tournament::note(const Window &window) {
     for (const Access &access : window.accesses) {
         const std::uint64_t end =
             std::min<std::uint64_t>(std::uint64_t{access.first.value} + access.count, pages_);
-        const bool gone = access.kind == AccessKind::left || access.kind == AccessKind::wasted;
+        const bool gone = is_leaving(access.kind);
         const bool waited = access.kind == AccessKind::stored;
         const double when =
             std::clamp(access.ms * 1e-3, window.begin, window.begin + window.seconds);

@@ -6,6 +6,15 @@
 
 namespace tidemark {
 
+namespace {
+
+// What was read ahead of a walk waits elsewhere, and is no sample of its region.
+bool waited_on_probation(Origin origin) {
+    return origin != Origin::streams && origin != Origin::successors;
+}
+
+} // namespace
+
 Profiler::Profiler(std::uint32_t pages)
     : pages_(pages), regions_(pages), stamps_(pages), refaults_(pages), phases_(pages) {}
 
@@ -31,6 +40,11 @@ void Profiler::note(std::span<const Access> accesses) {
         case AccessKind::prefetched:
             used(access);
             refaults_.refault(run, Refaults::Kind::unwaited);
+            if (waited_on_probation(access.origin))
+                regions_.returned(run);
+            break;
+        case AccessKind::came_along:
+            regions_.returned(run);
             break;
         case AccessKind::left:
             refaults_.left(run, true);
@@ -38,6 +52,7 @@ void Profiler::note(std::span<const Access> accesses) {
             break;
         case AccessKind::wasted:
             refaults_.left(run, false);
+            regions_.left(run);
             break;
         }
     }

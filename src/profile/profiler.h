@@ -71,7 +71,7 @@ struct ProfileReport {
 class Profiler {
   public:
     static constexpr std::uint32_t kHeatCells = 64;
-    static constexpr double kReportLasts = 30; // seconds
+    static constexpr double kReportLasts = 60; // seconds; sources are asked twice in it, at least
 
     explicit Profiler(std::uint32_t pages);
 

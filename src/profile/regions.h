@@ -12,6 +12,9 @@
 //    memory that is in use and resident stays as hot as if it were seen. It is raised, not added to: many
 //    samples of the same memory don't make it hotter than all of its pages;
 //  - the working set counts that share of its resident pages (use_stamps.h).
+// A page that comes back brings others along: all of its huge page, or where a guest walks those ahead. That ends their
+// test before it has said anything about them. They count as back, not as seen used: of a huge page of which
+// any was used all counts as in use, as all of it takes DRAM.
 // Without samples a resident region cools, however much it is used. The figures that suffer from that say
 // how many pages they know nothing of.
 #pragma once
@@ -53,7 +56,7 @@ class Regions {
     explicit Regions(std::uint32_t pages);
 
     void used(PageRun run);     // lies in the block
-    void returned(PageRun run); // of these: from probation
+    void returned(PageRun run); // from probation: used, or come along
     void left(PageRun run);     // DRAM, from probation
     // So many pages of a region are in use, says a source that does not say which.
     void reported(std::uint32_t region, std::uint32_t pages);

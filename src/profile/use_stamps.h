@@ -16,7 +16,8 @@
 //    untested  resident pages of regions that were not sampled in the window: nothing is known of them.
 //              Without sampling, that is all of them.
 //
-// The true size lies between `seen` and `estimate + untested`, up to the error of the samples.
+// The true size lies between `seen` and `estimate + untested`, up to the error of the samples. (Of a huge page that came
+// back from probation as a whole, one page is seen, and all are estimated: nobody tells which.)
 // A window of n seconds covers between n - 1 and n: the second that has just begun counts as one.
 #pragma once
 

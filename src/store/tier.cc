@@ -266,14 +266,14 @@ std::uint64_t Tier::metadata_bytes() const {
            full_.capacity() * sizeof(full_[0]) + segment_open_.capacity() / 8;
 }
 
-bool Tier::within_budget(std::uint64_t day) {
+bool Tier::within_budget(std::uint64_t day, std::uint64_t under_way) {
     MutexLock lock(mutex_);
     const std::uint64_t written = counters_.written_bytes;
     if (day > day_) {
         day_ = day;
         written_before_ = written;
     }
-    return write_budget_ == 0 || written - written_before_ < write_budget_;
+    return write_budget_ == 0 || written - written_before_ + under_way < write_budget_;
 }
 
 } // namespace tidemark

@@ -71,8 +71,8 @@ class Tier {
     std::vector<SlotRun> sparse_segments(std::uint32_t max_live, std::size_t most) const;
     bool is_live(Slot slot) const;
     // May those write who could as well do without? Those who can't are counted, not asked. day: any count of days
-    // that goes up.
-    bool within_budget(std::uint64_t day);
+    // that goes up; under_way: bytes that are being written and not counted yet.
+    bool within_budget(std::uint64_t day, std::uint64_t under_way = 0);
 
     TierClass tier_class() const { return class_; }
     Disk &disk() { return *disk_; }

@@ -6,17 +6,28 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
 
 namespace tidemark {
 
 FakeMemory::FakeMemory(std::uint32_t pages, std::uint64_t seed)
-    : pages_(pages), guest_(bytes_of(pages)), shadow_(bytes_of(pages)), guest_present_(pages),
+    : pages_(pages), guest_(zeros(pages)), shadow_(zeros(pages)), guest_present_(pages),
       guest_huge_(pages / kRegionPages + 1), shadow_present_(pages), poisoned_(pages),
       random_(seed) {}
 
 // ---- helpers ----
+
+void FakeMemory::Free::operator()(std::byte *bytes) const {
+    std::free(bytes);
+}
+
+FakeMemory::Bytes FakeMemory::zeros(std::uint32_t pages) {
+    Bytes bytes(static_cast<std::byte *>(std::calloc(pages, kPageSize)));
+    TIDEMARK_CHECK(bytes != nullptr);
+    return bytes;
+}
 
 // A scripted error, 0 if none is due.
 int FakeMemory::injected_scripted(Call call) {
@@ -135,9 +146,9 @@ RunResult FakeMemory::copy_in(PageRun run, const std::byte *bytes) {
     // Copying out of a hole of S would fault on our own thread, which nobody serves.
     for (std::uint32_t i = 0; i < run.count; ++i) {
         const std::byte *at = bytes + bytes_of(i);
-        if (at >= shadow_.data() && at < shadow_.data() + shadow_.size())
+        if (at >= shadow_.get() && at < shadow_.get() + bytes_of(pages_))
             TIDEMARK_CHECK(
-                shadow_present_[static_cast<std::size_t>(at - shadow_.data()) / kPageSize]);
+                shadow_present_[static_cast<std::size_t>(at - shadow_.get()) / kPageSize]);
     }
     const RunResult result = fill(Call::copy_in, run, bytes);
     count_dram(result.done);
@@ -269,7 +280,7 @@ int FakeMemory::drop_guest(PageRun run) {
 
 std::byte *FakeMemory::shadow(PageIndex page) const {
     check_run({page, 1});
-    return &shadow_[page.byte_offset()];
+    return shadow_bytes(page);
 }
 
 int FakeMemory::peek_guest(PageIndex page, std::span<std::byte, kPageSize> out) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -100,12 +101,17 @@ class FakeMemory final : public GuestMemory {
     void map_page(PageIndex page, const std::byte *bytes) TIDEMARK_REQUIRES(mutex_);
     void unmap_page(PageIndex page) TIDEMARK_REQUIRES(mutex_);
     std::byte *guest_bytes(PageIndex page) { return &guest_[page.byte_offset()]; }
-    std::byte *shadow_bytes(PageIndex page) { return &shadow_[page.byte_offset()]; }
+    std::byte *shadow_bytes(PageIndex page) const { return &shadow_[page.byte_offset()]; }
 
     const std::uint32_t pages_;
     bool huge_aligned_ = true;
-    std::vector<std::byte> guest_;
-    mutable std::vector<std::byte> shadow_; // mutable: what shadow() gives may be written
+    // Zeros, of which only those touched take memory: a guest may be large.
+    struct Free {
+        void operator()(std::byte *bytes) const;
+    };
+    using Bytes = std::unique_ptr<std::byte[], Free>;
+    static Bytes zeros(std::uint32_t pages);
+    Bytes guest_, shadow_;
 
     mutable Mutex mutex_;
     CondVar changed_; // a waiter was woken, a fault queued, or the end declared

@@ -156,14 +156,14 @@ TEST_CASE("a region that can't be read ahead is read by its faults", "[sim]") {
 }
 
 TEST_CASE("a cut limit is reached, and a raised one used", "[sim]") {
-    Machine machine({.guest_limit = 1024});
+    Machine machine({.guest_limit = 800});
     machine.write_all();
     machine.set_guest_limit(200);
     CHECK(eventually([&] { return machine.memory->dram_pages() <= 200; }));
     machine.memory->reset_dram_peak();
     CHECK(machine.count_bad() == 0);
     CHECK(machine.memory->dram_peak() <= 200);
-    machine.set_guest_limit(1024);
+    machine.set_guest_limit(800);
     CHECK(machine.count_bad() == 0);
     CHECK(machine.memory->dram_pages() > 200);
 }

@@ -172,7 +172,7 @@ void run_seed(std::uint64_t seed) {
     std::mt19937_64 random(seed);
     Setup setup;
     setup.seed = seed;
-    setup.pages = 600 + static_cast<std::uint32_t>(random() % 1200);
+    setup.pages = 800 + static_cast<std::uint32_t>(random() % 1200);
     setup.guest_limit = 160 + static_cast<std::uint32_t>(random() % (setup.pages / 2));
     setup.policy = static_cast<PolicyKind>(random() % 3);
     setup.nvme_pages =

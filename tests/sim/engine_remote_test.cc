@@ -39,7 +39,7 @@ struct Source {
 };
 
 Setup small() {
-    return {.pages = 800, .guest_limit = 200, .nvme_pages = 1024, .qlc_pages = 3072};
+    return {.pages = 800, .guest_limit = 140, .nvme_pages = 1024, .qlc_pages = 3072};
 }
 
 TEST_CASE("an access to a remote page waits for its bytes, and is named once", "[sim]") {
@@ -209,7 +209,7 @@ void run_seed(std::uint64_t seed) {
     std::mt19937_64 random(seed);
     Setup setup = small();
     setup.seed = seed;
-    setup.pages = 600 + static_cast<std::uint32_t>(random() % 1000);
+    setup.pages = 800 + static_cast<std::uint32_t>(random() % 1000);
     setup.guest_limit = 160 + static_cast<std::uint32_t>(random() % setup.pages);
     setup.policy = static_cast<PolicyKind>(random() % 3);
     Machine machine(setup);

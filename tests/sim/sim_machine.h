@@ -28,7 +28,7 @@ struct Setup {
     PolicyKind policy = PolicyKind::lru;
     std::uint32_t nvme_pages = 1024; // 0 = no such tier
     std::uint32_t qlc_pages = 3072;
-    std::uint64_t nvme_budget = 0; // bytes a day
+    std::uint64_t nvme_budget = 0, qlc_budget = 0; // bytes a day
     std::uint64_t seed = 1;
 };
 
@@ -46,7 +46,7 @@ class Machine {
                     std::make_shared<FakeDiskState>(bytes_of(pages), setup.seed + disks.size()));
                 tiers.push_back(std::make_unique<Tier>(
                     tier_class, make_fake_disk(disks.back()), bytes_of(pages),
-                    tier_class == TierClass::nvme ? setup.nvme_budget : 0));
+                    tier_class == TierClass::nvme ? setup.nvme_budget : setup.qlc_budget));
             }
         BackendConfig config;
         config.dram_limit = bytes_of(setup.guest_limit + fixed_pages_);

@@ -73,7 +73,7 @@ void EngineModel::log(std::uint32_t page, AccessKind kind, Origin origin, bool w
         return;
     log_.push_back({PageIndex{page}, 1, kind, origin, write,
                     static_cast<std::uint32_t>(window_begin_ * 1000)});
-    if (kind != AccessKind::left && kind != AccessKind::wasted)
+    if (is_use(kind))
         ++heat_[page / kRegionPages];
 }
 

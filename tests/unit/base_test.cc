@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/histogram.h"
 #include "base/units.h"
+#include "base/utf8.h"
 
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
@@ -16,6 +17,19 @@ TEST_CASE("pages and slots are different types") {
     STATIC_REQUIRE_FALSE(std::is_convertible_v<PageIndex, Slot>);
     STATIC_REQUIRE_FALSE(std::is_convertible_v<PageIndex, std::uint32_t>);
     STATIC_REQUIRE_FALSE(std::is_convertible_v<std::uint32_t, PageIndex>);
+}
+
+TEST_CASE("a text is cut between characters") {
+    CHECK(cut("abc", 3) == "abc");
+    CHECK(cut("abcd", 3) == "abc");
+    CHECK(cut("abc", 0).empty());
+    const std::string text = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x8C\x8A"; // of 1, 2, 3 and 4 bytes
+    for (std::size_t most = 0; most <= text.size(); ++most) {
+        CAPTURE(most);
+        const std::size_t whole = most < 1 ? 0 : most < 3 ? 1 : most < 6 ? 3 : most < 10 ? 6 : 10;
+        CHECK(cut(text, most) == text.substr(0, whole));
+    }
+    CHECK(cut("\x80\x80\x80", 2).empty()); // no text at all
 }
 
 TEST_CASE("byte offsets do not wrap at 4 GiB") {

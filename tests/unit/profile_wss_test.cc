@@ -162,6 +162,31 @@ TEST_CASE("samples that come back stand for the resident pages around them") {
     CHECK(profiler.heat(1) < profiler.heat(0) * 0.7); // the last sample is 40 s old
 }
 
+TEST_CASE("pages brought in to be watched are samples of where they are, too") {
+    Profiler profiler(kPages);
+    Everywhere all(496, 0);
+    profiler.tick(100, all.residency());
+    all.in_s.assign(all.in_s.size(), 16);
+    profiler.tick(100.25, all.residency());
+    // In the first half they are used, in the second they leave again; read ahead of a walk is no sample.
+    for (std::uint32_t r = 0; r < 128; ++r) {
+        Access watched =
+            use(r * 512 + 32, 16, r < 64 ? AccessKind::prefetched : AccessKind::wasted);
+        watched.origin = Origin::phases;
+        Access walk = use(r * 512 + 64, 64, AccessKind::prefetched);
+        walk.origin = Origin::streams;
+        profiler.note(std::vector{watched, walk});
+        all.in_s[r] = 0;
+        all.in_r[r] = r < 64 ? 512 : 496;
+    }
+    profiler.tick(100.5, all.residency());
+    const WorkingSetSize size = profiler.report().working_set[0];
+    CHECK(std::abs(static_cast<double>(size.seen_pages) - (64 * 80 + 64 * 64)) < 64);
+    const double unseen = (512 - 80) * 16.0 / 17;
+    CHECK(std::abs(static_cast<double>(size.estimate_pages - size.seen_pages) - 64 * unseen) < 300);
+    CHECK(size.untested_pages == 0);
+}
+
 TEST_CASE("a sampled guest's working set is estimated, though all of it is resident") {
     // 8192 pages are used all the time, of 32768 that were touched once; all fit in DRAM.
     GuestModel guest(kPages, 40000, 0);

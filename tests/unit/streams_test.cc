@@ -79,6 +79,32 @@ TEST_CASE("interleaved walks are told apart") {
         }
 }
 
+TEST_CASE("walks are counted while they go on") {
+    Streams streams;
+    CHECK(streams.walks() == 0);
+    constexpr std::size_t kWalks = 4;
+    std::array<std::uint32_t, kWalks> page{0, 100000, 200000, 300000};
+    const auto step = [&](std::size_t walk, std::uint32_t pages) {
+        streams.served(PageIndex{page[walk]}, pages);
+        page[walk] += pages;
+    };
+    for (const std::uint32_t pages : {1u, 1u, 8u, 32u})
+        for (std::size_t walk = 0; walk < kWalks; ++walk)
+            step(walk, pages);
+    CHECK(streams.walks() == kWalks);
+    for (int round = 0; round < 8; ++round) // each a region at a time
+        for (std::size_t walk = 0; walk < kWalks; ++walk) {
+            step(walk, kRegionPages);
+            CHECK(streams.walks() == kWalks);
+        }
+    for (std::uint64_t gone = 0; gone <= Streams::kRecent; gone += kRegionPages)
+        step(2, kRegionPages); // alone: the others have ended
+    CHECK(streams.walks() == 1);
+    for (std::uint32_t at = 400000; at < 400000 + 6 * 16; at += 16)
+        fault(streams, at); // strides are no walk that regions are read for
+    CHECK(streams.walks() == 1);
+}
+
 TEST_CASE("random accesses are hardly ever taken for a walk") {
     const auto seed = GENERATE(range(1u, 6u));
     std::mt19937 random(seed);

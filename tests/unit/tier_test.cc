@@ -154,3 +154,24 @@ TEST_CASE("a tier's own memory stays near a bit per slot") {
     CHECK(make_tier(TierClass::nvme, kSlots).metadata_bytes() < kSlots / 8 * 11 / 10);
     CHECK(make_tier(TierClass::qlc, kSlots).metadata_bytes() < kSlots / 8 * 11 / 10);
 }
+
+TEST_CASE("a budget of writes holds for a day, and counts what is under way") {
+    auto state = std::make_shared<FakeDiskState>(bytes_of(64), 1);
+    Tier tier(TierClass::nvme, make_fake_disk(state), bytes_of(64), 3 * kPageSize);
+    CHECK(tier.within_budget(0));
+    tier.counters().count_write(2 * kPageSize);
+    CHECK(tier.within_budget(0));
+    CHECK_FALSE(tier.within_budget(0, kPageSize));
+    tier.counters().count_write(4 * kPageSize); // because it had to be: counted all the same
+    CHECK_FALSE(tier.within_budget(0));
+    CHECK(tier.within_budget(1)); // what was written yesterday is
+    tier.counters().count_write(2 * kPageSize);
+    CHECK(tier.within_budget(1));
+    tier.counters().count_write(kPageSize);
+    CHECK_FALSE(tier.within_budget(1));
+    CHECK_FALSE(tier.within_budget(0)); // a clock that goes back gives nothing away
+    CHECK(tier.within_budget(9));
+    Tier unbound = make_tier(TierClass::nvme, 64);
+    unbound.counters().count_write(1u << 30);
+    CHECK(unbound.within_budget(0, 1u << 30));
+}

@@ -141,7 +141,7 @@ class TinyGuest {
             seen.swap(log_);
             std::vector<float> heat((pages_.size() + kRegionPages - 1) / kRegionPages);
             for (const Access &one : seen)
-                if (one.kind != AccessKind::left && one.kind != AccessKind::wasted)
+                if (is_use(one.kind))
                     heat[one.first.value / kRegionPages] += static_cast<float>(one.count);
             if (on_window)
                 on_window({window_end_ - window, window, seen, heat});

@@ -6,25 +6,27 @@
 #include "predict/phases.h"
 #include "tiny_guest.h"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
 namespace tidemark::test {
 
 inline constexpr std::uint32_t kPages = 65536;
+inline constexpr std::size_t kAll = SIZE_MAX, kTrial = 8;
 
 struct Watched {
-    explicit Watched(bool act = false, std::uint32_t dram = kPages / 4) : guest(kPages, dram) {
+    // ordered: so many of the runs named after a window are brought in.
+    explicit Watched(std::size_t ordered = 0, std::uint32_t dram = kPages / 4)
+        : guest(kPages, dram) {
         phases.set_room(dram);
-        guest.on_window = [this, act](const Window &window) {
+        guest.on_window = [this, ordered](const Window &window) {
             phases.observe(window);
             std::vector<Expectation> now;
             phases.expect(now);
-            for (const Expectation &one : now) {
-                named.push_back(one);
-                if (act)
-                    guest.order(one.run, Origin::phases);
-            }
+            named.insert(named.end(), now.begin(), now.end());
+            for (std::size_t i = 0; i < std::min(ordered, now.size()); ++i)
+                guest.order(now[i].run, Origin::phases);
             if (!now.empty())
                 times.push_back(window.begin + window.seconds);
         };
