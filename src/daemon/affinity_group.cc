@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/affinity_group.h"
 
+#include "base/utf8.h"
 #include "daemon/json_body.h"
 #include "domain/json_fields.h"
 #include "domain/policy.h"
@@ -73,7 +74,7 @@ class PolicyReader {
 
     void complain(const char *name, const nlohmann::json &value, const std::string &wanted) {
         if (sentence.empty()) {
-            sentence = where_ + "." + name + " is " + json_text(value).substr(0, 64);
+            sentence = where_ + "." + name + " is " + cut(json_text(value), 64);
             while (!sentence.empty() && sentence.back() == '\n') {
                 sentence.pop_back();
             }

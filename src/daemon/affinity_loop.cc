@@ -65,7 +65,8 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
         std::string backend;
         HeatSeries series;
         AffinityPrefetch prefetch;
-        ContentSketch sketch;
+        GuestTraits traits; // with the sketch
+        bool stale = true;  // traits are of an older profile
         Clock::time_point sketched{};
         bool asking = false;
         Begin begin = Begin::watch;
@@ -80,7 +81,7 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
         const auto found = follows_.find(uuid);
         return found == follows_.end() ? nullptr : &found->second;
     }
-    GuestTraits traits(const Guest &guest) const;
+    const GuestTraits &traits(const Guest &guest, Follow &follow);
     void foretell(const Guest &guest, Follow &follow);
     void ask_sketch(const std::string &uuid, Follow &follow);
     void look();
@@ -100,24 +101,26 @@ class AffinityLoop::Impl : public std::enable_shared_from_this<Impl> {
     void take_sketch(const std::string &uuid, const Result<json> &answer);
 };
 
-GuestTraits AffinityLoop::Impl::traits(const Guest &guest) const {
-    GuestTraits traits;
-    traits.group = group_of(guest);
+// A guest is compared with all others of its group at each profile of either: what is compared is made once a
+// profile. Its group may change at any time, and must never be an old one.
+const GuestTraits &AffinityLoop::Impl::traits(const Guest &guest, Follow &follow) {
+    GuestTraits &traits = follow.traits;
+    if (std::exchange(follow.stale, false)) {
+        ContentSketch sketch = std::move(traits.sketch);
+        traits = {};
+        traits.sketch = std::move(sketch);
+        if (const BackendProfile *profile = profile_of(guest, follow.backend)) {
+            traits.cell_bytes = profile->heat_cell_bytes;
+            traits.heat = profile->heat;
+            traits.workload = profile->workload;
+            traits.workload_confidence = profile->workload_confidence;
+            traits.seconds = profile->seconds;
+            traits.phases = profile->phases;
+            traits.phase_changes = profile->phase_changes;
+        }
+    }
+    traits.group = guest.group ? guest.group->uuid : std::string();
     traits.memory = guest.memory;
-    const auto follow = follows_.find(guest.uuid);
-    if (follow == follows_.end()) {
-        return traits;
-    }
-    traits.sketch = follow->second.sketch;
-    if (const BackendProfile *profile = profile_of(guest, follow->second.backend)) {
-        traits.cell_bytes = profile->heat_cell_bytes;
-        traits.heat = profile->heat;
-        traits.workload = profile->workload;
-        traits.workload_confidence = profile->workload_confidence;
-        traits.seconds = profile->seconds;
-        traits.phases = profile->phases;
-        traits.phase_changes = profile->phase_changes;
-    }
     return traits;
 }
 
@@ -130,14 +133,14 @@ void AffinityLoop::Impl::foretell(const Guest &guest, Follow &follow) {
     options.most_bytes = backend->dram_limit / 8;
     std::vector<AffinityPeer> peers;
     if (may_prefetch(guest) && follow.series.samples().back().newly.any()) {
-        const GuestTraits own = traits(guest);
-        for (const auto &[uuid, other] : follows_) {
+        const GuestTraits &own = traits(guest, follow);
+        for (auto &[uuid, other] : follows_) {
             const Guest *peer = guests_.find(uuid);
-            if (peer == nullptr || uuid == guest.uuid || other.backend != follow.backend ||
-                group_of(*peer) != own.group) {
+            if (peer == nullptr || &other == &follow || other.backend != follow.backend ||
+                !peer->group || peer->group->uuid != own.group) {
                 continue;
             }
-            peers.push_back({&other.series, compare(own, traits(*peer)).score});
+            peers.push_back({&other.series, compare(own, traits(*peer, other)).score});
         }
     }
     for (const AffinityOrder &found : follow.prefetch.after_sample(follow.series, peers, options)) {
@@ -199,12 +202,13 @@ void AffinityLoop::Impl::take_sketch(const std::string &uuid, const Result<json>
         follow->begin = Begin::done; // an older QEMU does not know it
         return;
     }
-    follow->sketch = sketch_in(*answer, follow->backend);
+    ContentSketch &sketch = follow->traits.sketch;
+    sketch = sketch_in(*answer, follow->backend);
     const Guest *guest = guests_.find(uuid);
     if (guest != nullptr && std::exchange(follow->add_record, false)) {
-        warm_ups_.add(uuid, group_of(*guest), follow->sketch);
+        warm_ups_.add(uuid, group_of(*guest), sketch);
     }
-    if (std::exchange(follow->begin, Begin::done) == Begin::compare && follow->sketch.pages > 0) {
+    if (std::exchange(follow->begin, Begin::done) == Begin::compare && sketch.pages > 0) {
         warm_up(uuid); // else nothing of it is in a tier
     }
 }
@@ -247,7 +251,7 @@ void AffinityLoop::Impl::take_status(const std::string &uuid, const std::string 
     const BackendStats *backend = guest == nullptr ? nullptr : main_backend(*guest);
     if (follow != nullptr && backend != nullptr && follow->begin == Begin::watch &&
         (status == "running" || status == "paused")) {
-        follow->backend = backend->id;
+        follow->stale |= std::exchange(follow->backend, backend->id) != backend->id;
         follow->begin = Begin::compare;
         ask_sketch(uuid, *follow);
     }
@@ -259,7 +263,7 @@ void AffinityLoop::Impl::warm_up(const std::string &uuid) {
     if (follow == nullptr || guest == nullptr) {
         return;
     }
-    const auto found = warm_ups_.find(group_of(*guest), follow->sketch);
+    const auto found = warm_ups_.find(group_of(*guest), follow->traits.sketch);
     if (!found) { // the first one of its kind: what it needs now, the next one replays
         ++state_.records;
         guests_.record(uuid, options_.record_for, [uuid](const Result<Guests::Nothing> &done) {
@@ -324,12 +328,15 @@ AffinityLoop::similar(const std::string &uuid) const {
     if (guest == nullptr || !guest->group) {
         return found;
     }
-    const GuestTraits own = impl_->traits(*guest);
+    Impl::Follow *follow = impl_->find(guest->uuid);
     for (const Guest *other : impl_->guests_.all()) {
-        if (other->uuid == guest->uuid || group_of(*other) != own.group) {
+        if (other == guest || !other->group || other->group->uuid != guest->group->uuid) {
             continue;
         }
-        found.emplace_back(other->uuid, compare(own, impl_->traits(*other)));
+        found.emplace_back(other->uuid, Similarity{});
+        if (Impl::Follow *peer = impl_->find(other->uuid); peer != nullptr && follow != nullptr)
+            found.back().second =
+                compare(impl_->traits(*guest, *follow), impl_->traits(*other, *peer));
     }
     std::stable_sort(found.begin(), found.end(),
                      [](const auto &a, const auto &b) { return a.second.score > b.second.score; });
@@ -343,6 +350,7 @@ void AffinityLoop::guest_connected(const Guest &guest) {
         follow.begin = Impl::Begin::watch;
         follow.like.clear();
         follow.replays = 0;
+        follow.stale = true;
     }
 }
 
@@ -352,7 +360,7 @@ void AffinityLoop::guest_stats(const Guest &guest) {
     if (follow == nullptr || backend == nullptr || !guest.group) {
         return;
     }
-    follow->backend = backend->id;
+    follow->stale |= std::exchange(follow->backend, backend->id) != backend->id;
     const bool saved = guest.record.phase == RecordState::Phase::saved;
     if (std::exchange(follow->recorded, saved ? guest.record.pages : 0) != guest.record.pages &&
         saved) {
@@ -367,7 +375,11 @@ void AffinityLoop::guest_stats(const Guest &guest) {
 
 void AffinityLoop::guest_profile(const Guest &guest) {
     Impl::Follow *follow = impl_->find(guest.uuid);
-    if (follow == nullptr || main_backend(guest) == nullptr || !guest.group) {
+    if (follow == nullptr) {
+        return;
+    }
+    follow->stale = true;
+    if (main_backend(guest) == nullptr || !guest.group) {
         return;
     }
     const BackendProfile *profile = profile_of(guest, follow->backend);

@@ -17,6 +17,7 @@ double share_of(const CellSet &request, const CellSet &seen) {
 struct Moment {
     double at = 0, agreement = 0;
     CellSet followed;
+    std::array<double, kSeriesCells> used{}; // share of the pages of each, in the window
 };
 
 // The last times at which the peer began to use what is requested. What it used with one poll the guest may
@@ -36,10 +37,13 @@ std::vector<Moment> moments_of(const HeatSeries &peer, const CellSet &request, d
         if (agreement < 0.5) {
             continue;
         }
-        Moment moment{samples[i].at, agreement, {}};
+        Moment moment{samples[i].at, agreement, {}, {}};
         for (std::size_t j = i + 1; j < samples.size() && samples[j].at <= samples[i].at + window;
              ++j) {
             moment.followed |= samples[j].newly;
+            for (std::size_t cell = 0; cell < peer.cells(); ++cell) {
+                moment.used[cell] = std::min(1.0, moment.used[cell] + samples[j].share_used(cell));
+            }
         }
         found.push_back(moment);
     }
@@ -54,11 +58,12 @@ void foretell(const AffinityPeer &peer, const CellSet &request, double now, doub
         agreement = std::max(agreement, moment.agreement);
     }
     for (std::size_t cell = 0; cell < peer.series->cells(); ++cell) {
-        double latest = -1, count = 0;
+        double latest = -1, count = 0, used = 0;
         for (const Moment &moment : moments) {
             if (moment.followed[cell]) {
                 latest = std::max(latest, moment.at);
                 count += 1;
+                used += moment.used[cell];
             }
         }
         if (count == 0) {
@@ -66,7 +71,9 @@ void foretell(const AffinityPeer &peer, const CellSet &request, double now, doub
         }
         const double fresh = std::exp2(-std::max(now - latest, 0.0) / AffinityPrefetch::kFreshFor);
         const double follows = (count + 0.5) / (static_cast<double>(moments.size()) + 1);
-        confidence[cell] = std::max(confidence[cell], peer.score * fresh * agreement * follows);
+        const double density = used / count;
+        confidence[cell] =
+            std::max(confidence[cell], peer.score * fresh * agreement * follows * density);
     }
 }
 

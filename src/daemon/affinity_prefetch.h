@@ -8,13 +8,16 @@
 //  3. followers: the cells that the peer began to use in the window after each moment;
 //  4. the confidence in a cell: the highest over peers of
 //
-//         score * freshness * agreement * follows * precision
+//         score * freshness * agreement * follows * density * precision
 //
 //     freshness   2^(-age / kFreshFor) of the peer's latest moment that the cell followed
 //     agreement   share of the request that the peer's best moment has, too
 //     follows     (moments that the cell followed + 0.5) / (moments + 1)
+//     density     share of the cell's pages that the peer used in the window, the mean of the moments that it followed
 //     precision   (right + 4) / (right + wrong + 5): how orders for this guest have fared
 //
+//     So it is the share of the cell's pages that will be used, as far as that is known: a cell of which a peer used
+//     one page in a hundred is not ordered as a whole, however surely that page comes.
 //  5. at least `to_dram`: the cell is ordered to DRAM; at least `to_nvme`: from QLC to NVMe; else not at all.
 //
 // What is ordered is judged when the window is over: right if the guest used it. A guest whose orders are

@@ -41,9 +41,11 @@ UseOfDram use_of_dram(const Guest &guest, double refaults) {
     double weights = 0;
     for (const BackendProfile &one : guest.profile) {
         use.watched = use.watched || one.watching;
-        // Rates decay over a minute; what was used in the last ten seconds is known at once.
-        use.idle = use.idle && !one.working_set.empty() &&
-                   one.working_set[0].seen < guest.dram_used() / kIdleBelow;
+        // Rates decay over a minute; what was used in the last ten seconds is known at once. The most that it can have
+        // been: of a busy guest whose memory is all in DRAM next to nothing is seen.
+        use.idle = use.idle && one.watching && !one.working_set.empty() &&
+                   one.working_set[0].estimate + one.working_set[0].untested <
+                       guest.dram_used() / kIdleBelow;
         const double weight = one.refaults_per_second + 1e-6;
         weights += weight;
         use.more.resize(std::max(use.more.size(), one.more_dram.size()));
@@ -103,7 +105,8 @@ class BudgetLoop::Impl : public std::enable_shared_from_this<Impl> {
 std::uint64_t BudgetLoop::Impl::most_of(const Guest &guest) const {
     std::uint64_t most = guest.settings.dram_limit;
     if (!guest.from_operator.dram_limit && options_.asked_for) {
-        most = options_.asked_for(guest.uuid).value_or(most);
+        const auto asked = options_.asked_for(guest.uuid);
+        most = asked ? guest.in_proportion(*asked) : most;
     }
     return most == 0 ? guest.memory : std::min(most, guest.memory);
 }

@@ -5,6 +5,7 @@
 #include "daemon/budget_loop.h"
 #include "daemon/daemon_files.h"
 #include "daemon/daemon_metrics.h"
+#include "daemon/domain_watch.h"
 #include "daemon/domains.h"
 #include "daemon/forecast_loop.h"
 #include "daemon/groups.h"
@@ -93,6 +94,7 @@ class Daemon::Impl {
         affinity.state_dir = config_.state_dir;
         affinity_ = std::make_unique<AffinityLoop>(io_, *guests_, affinity);
         forecasts_ = std::make_unique<ForecastLoop>(io_, *guests_, *store_);
+        watch_ = std::make_unique<DomainWatch>(io_, config_, *domains_, *guests_);
         metrics_->add(daemon_metrics(*groups_, *budget_, *affinity_, *forecasts_, server_));
         add_routes();
         if (auto guests = guests_->start(); !guests) {
@@ -100,7 +102,7 @@ class Daemon::Impl {
         }
         events_ = std::make_unique<LibvirtEvents>(
             io_, config_.libvirt_uri,
-            [this](const LibvirtDomainChange &change) { follow(change); });
+            [this](const LibvirtDomainChange &change) { watch_->follow(change); });
         const int socket = socket_of_systemd();
         auto listening = socket >= 0 ? server_.adopt_unix(socket, config_.api_group)
                                      : server_.listen_unix(config_.api_socket(), config_.api_group);
@@ -114,6 +116,7 @@ class Daemon::Impl {
     void stop() {
         server_.stop();
         events_.reset();
+        watch_->stop();
         forecasts_->stop();
         affinity_->stop();
         budget_->stop();
@@ -159,7 +162,7 @@ class Daemon::Impl {
                 return std::nullopt;
             }
             const std::uint64_t limit = guest->granted != 0 ? guest->granted : guest->dram_limit();
-            return Domains::InForce{limit, guest->dram_used()};
+            return Domains::InForce{limit, guest->dram_used(), guest->memory};
         });
         domains_->when_prepared([this] { budget_->make_room(); });
         groups_->listen([this](const std::vector<std::string> &guests) {
@@ -174,9 +177,7 @@ class Daemon::Impl {
 
     void add_routes() {
         add_group_routes(router_, *groups_);
-        add_domain_routes(router_, *domains_,
-                          {[this](const std::string &uuid) { reread(uuid); },
-                           [this](const std::string &uuid) { guests_->domain_stopped(uuid); }});
+        add_domain_routes(router_, *domains_, *watch_);
         add_guest_routes(router_, *guests_, *settings_, *domains_);
         add_guest_command_routes(router_, *guests_);
         add_forecast_routes(router_, *guests_);
@@ -184,36 +185,6 @@ class Daemon::Impl {
         add_status_routes(router_, status_, *guests_, *groups_, *domains_, server_);
         add_tier_routes(router_, config_, *guests_);
         add_page_routes(router_, *metrics_);
-    }
-
-    void reread(const std::string &uuid) {
-        if (auto read = guests_->reread_domain(uuid); !read) {
-            spdlog::warn("domain {}: {}", uuid, read.error().sentence);
-        }
-    }
-
-    // Starts and stops are the hook's to tell; here it is `virsh metadata --live`.
-    void follow(const LibvirtDomainChange &change) {
-        const bool changed = change.kind == LibvirtDomainChange::Kind::metadata ||
-                             change.kind == LibvirtDomainChange::Kind::seen;
-        if (!changed || !change.active || !change.has_element) {
-            return;
-        }
-        // The hook may have been alone: it left a file.
-        if (domains_->find(change.uuid) == nullptr && !domains_->running(change.uuid)) {
-            return;
-        }
-        auto resolved = domains_->change_element(change.uuid, change.element);
-        auto written = resolved ? replace_content(config_.domain_file(change.uuid),
-                                                  domain::to_json_text(*resolved))
-                                : tl::unexpected(resolved.error());
-        if (!written) {
-            spdlog::warn("domain {}: its new element has no effect: {}", change.name,
-                         written.error().sentence);
-            return;
-        }
-        spdlog::info("domain {} ({}): its element is in force", change.name, change.uuid);
-        reread(change.uuid);
     }
 
     boost::asio::io_context &io_;
@@ -228,6 +199,7 @@ class Daemon::Impl {
     std::unique_ptr<BudgetLoop> budget_;
     std::unique_ptr<AffinityLoop> affinity_;
     std::unique_ptr<ForecastLoop> forecasts_;
+    std::unique_ptr<DomainWatch> watch_;
     std::unique_ptr<Metrics> metrics_;
     std::unique_ptr<LibvirtEvents> events_;
     DaemonStatus status_;

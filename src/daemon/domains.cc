@@ -211,6 +211,7 @@ Result<std::uint64_t> Domains::room_for(const std::string &uuid, const std::stri
         if (const auto now = measure_ ? measure_(other) : std::nullopt) {
             demand.limit = now->limit;
             demand.used = now->used;
+            demand.most = demand.memory = now->memory;
         }
         others.push_back(std::move(demand));
     }
@@ -298,11 +299,12 @@ domain::ResolvedDomain Domains::with_group_in_force(domain::ResolvedDomain resol
 }
 
 Result<void> Domains::stopped(const std::string &uuid) {
-    if (auto removed = store_.remove(RecordKind::domain, uuid); !removed) {
-        return removed;
-    }
+    // Its floor is free whether that can be written or not: a record without a file counts for nothing
+    // after a restart, either.
     known_.erase(uuid);
-    return groups_.set_domain_group(uuid, std::nullopt);
+    auto removed = store_.remove(RecordKind::domain, uuid);
+    auto left = groups_.set_domain_group(uuid, std::nullopt);
+    return removed ? left : removed;
 }
 
 std::optional<std::uint64_t> Domains::asked_for(const std::string &uuid) const {

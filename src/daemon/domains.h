@@ -30,9 +30,9 @@ class Domains {
     static constexpr std::size_t kMost = record_bound(RecordKind::domain).count;
 
     // What runs here without a hook having said so, or what the arbiter gave: the DRAM limit in force
-    // and in use of a guest; nothing if it is not connected.
+    // and in use of a guest, and its RAM with what was plugged in; nothing if it is not connected.
     struct InForce {
-        std::uint64_t limit = 0, used = 0;
+        std::uint64_t limit = 0, used = 0, memory = 0;
     };
     using Measure = std::function<std::optional<InForce>(const std::string &uuid)>;
 

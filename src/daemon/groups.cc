@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/groups.h"
 
+#include "base/utf8.h"
 #include "daemon/groups_edit.h"
 #include "domain/group_id.h"
 #include "domain/policy.h"
@@ -76,7 +77,7 @@ std::optional<GroupOrigin> Groups::origin_of(std::string_view vm) const {
 namespace {
 
 Error no_such_group(std::string_view id) {
-    return {ENOENT, "there is no group " + std::string(id.substr(0, 64))};
+    return {ENOENT, "there is no group " + cut(id, 64)};
 }
 
 // Names a guest in lower case, as everything here does.
@@ -84,7 +85,7 @@ Result<std::string> guest_uuid(std::string_view text) {
     if (auto uuid = domain::normal_uuid(text)) {
         return *uuid;
     }
-    return fail(EINVAL, "'" + std::string(text.substr(0, 64)) + "' is not the UUID of a guest");
+    return fail(EINVAL, "'" + cut(text, 64) + "' is not the UUID of a guest");
 }
 
 Result<std::vector<std::string>> guest_uuids(const std::vector<std::string> &texts) {
@@ -109,7 +110,7 @@ Result<void> check_priority(const std::optional<std::uint32_t> &priority) {
 
 Result<void> check_name(const std::string &name) {
     if (!domain::valid_name(name)) {
-        return fail(EINVAL, "name is '" + name.substr(0, 80) +
+        return fail(EINVAL, "name is '" + cut(name, 80) +
                                 "'; it must be 1 to 64 letters, digits, '.', '_' and '-', the "
                                 "first a letter or digit");
     }
@@ -135,7 +136,7 @@ Result<std::string> new_id(const GroupRequest &request) {
     if (auto id = domain::normal_uuid(request.id)) {
         return *id;
     }
-    return fail(EINVAL, "groupID is '" + request.id.substr(0, 64) + "'; it must be a UUID");
+    return fail(EINVAL, "groupID is '" + cut(request.id, 64) + "'; it must be a UUID");
 }
 
 Membership by_operator(const std::string &vm, const AffinityGroup &group) {

@@ -51,8 +51,10 @@ struct Guest {
 
     // True if a resolved domain exists: libvirt knows it.
     bool has_domain = false;
-    // All of its RAM: the domain's word, or the sum of its backends if there is none.
+    // Its RAM now, with what was plugged in: the sum of its backends, or the domain's word while it has none.
     std::uint64_t memory = 0;
+    // What the domain's word is about, the RAM it starts with; 0 without a domain.
+    std::uint64_t booted_memory = 0;
 
     GuestSettings from_domain, from_operator;
     std::optional<GuestGroup> group; // the one it really belongs to
@@ -61,6 +63,8 @@ struct Guest {
     std::uint64_t granted = 0;
     // Settings QEMU refused, as a sentence; empty if all are in force or on their way.
     std::string settings_problem;
+    // Why its domain's element as it is now has no effect, as a sentence; empty if it is in force.
+    std::string element_problem;
 
     // The last answers, of all backends; empty before the first one.
     std::vector<BackendStats> stats;
@@ -78,6 +82,10 @@ struct Guest {
 
     std::uint64_t dram_used() const;  // bytes, all backends
     std::uint64_t dram_limit() const; // in force now, all backends
+    // The sum of its backends' sizes.
+    std::uint64_t tiered_memory() const;
+    // What its domain says of the RAM it starts with, as it is for what it has now.
+    std::uint64_t in_proportion(std::uint64_t bytes) const;
 };
 
 } // namespace tidemark::daemon

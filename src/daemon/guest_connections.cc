@@ -84,6 +84,12 @@ void Guests::Impl::accepted(QmpSession::Socket socket, const Peer &peer) {
 // The record this QEMU may be the guest of. Its UUID and name are only its own word.
 Result<GuestEntry *> Guests::Impl::believe(const Introduction &who, const Peer &peer) {
     GuestEntry *known = find(who.uuid);
+    if (known == nullptr || !known->guest.has_domain) {
+        // The hook tells only once that it has started, and may not have been heard.
+        if (const auto read = reread_domain(who.uuid); !read)
+            log_once("domain " + who.uuid, read.error().sentence);
+        known = find(who.uuid);
+    }
     if (known != nullptr && known->guest.has_domain && known->guest.name != who.name)
         return fail(EACCES, "it says it is '" + who.name + "' with the UUID of the domain '" +
                                 known->guest.name + "'");
@@ -120,12 +126,11 @@ void Guests::Impl::adopt(GuestEntry &entry, std::shared_ptr<QmpSession> session,
         entry.learned_saved = std::chrono::steady_clock::now();
         guest.record = {};
     }
-    if (!guest.has_domain) {
+    // It was said of its last life; before the first one libvirt may have told already.
+    if (another && guest.pid != 0)
+        guest.element_problem.clear();
+    if (!guest.has_domain)
         guest.name = one_line(who.name, 255);
-        guest.memory = 0;
-        for (const BackendStats &backend : who.stats)
-            guest.memory += backend.size;
-    }
     guest.pid = peer.pid;
     guest.uid = peer.uid;
     guest.connected = true;
@@ -133,6 +138,7 @@ void Guests::Impl::adopt(GuestEntry &entry, std::shared_ptr<QmpSession> session,
     ++guest.connections;
     guest.stats = std::move(who.stats);
     guest.stats_json = std::move(who.stats_json);
+    measure_memory(guest);
     spdlog::info("guest {} ({}) is connected: process {}", one_line(guest.name, 128), guest.uuid,
                  guest.pid);
     tell([&](GuestObserver &observer) { observer.guest_connected(guest); });

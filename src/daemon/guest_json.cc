@@ -146,6 +146,7 @@ json guest_to_json(const Guest &guest) {
                 {"policy", policy_to_json(guest.settings.policy)},
                 {"group", nullptr},
                 {"settingsProblem", or_null(guest.settings_problem)},
+                {"elementProblem", or_null(guest.element_problem)},
                 {"stored", pages_in(guest, "stored") * kPage},
                 {"heldPages", pages_in(guest, "held")},
                 {"poisonedPages", pages_in(guest, "poisoned")},

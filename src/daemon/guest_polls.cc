@@ -2,6 +2,7 @@
 //
 // The questions asked of each guest over and over.
 #include "daemon/guests_impl.h"
+#include "daemon/settings_difference.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -108,14 +109,23 @@ void Guests::Impl::take_stats(GuestEntry &entry, const Result<json> &answer,
     guest.stats = std::move(*stats);
     guest.stats_json = answer->dump();
     guest.stats_unix_ms = unix_ms_now();
-    if (!guest.has_domain) {
-        guest.memory = 0;
-        for (const BackendStats &backend : guest.stats)
-            guest.memory += backend.size;
-    }
+    follow_memory(entry);
     tell([&](GuestObserver &observer) { observer.guest_stats(guest); });
     // A hot-plugged backend, what was not answered in time, what somebody else changed.
     push_settings(entry);
+}
+
+// A DIMM that came or went takes its share of what was granted with it, as QEMU gives it one: the memory that
+// was there keeps what it had.
+void Guests::Impl::follow_memory(GuestEntry &entry) {
+    Guest &guest = entry.guest;
+    const std::uint64_t was = guest.memory;
+    measure_memory(guest);
+    if (guest.memory == was || was == 0)
+        return;
+    guest.granted = scaled(guest.granted, guest.memory, was);
+    refresh(entry);
+    tell([&](GuestObserver &observer) { observer.guest_domain_changed(guest); });
 }
 
 void Guests::Impl::take_profile(GuestEntry &entry, const Result<json> &answer,

@@ -5,6 +5,7 @@
 #include "daemon/guests_impl.h"
 
 #include "domain/group_id.h"
+#include "domain/recording.h"
 
 #include <cerrno>
 #include <filesystem>
@@ -14,8 +15,6 @@
 namespace tidemark::daemon {
 
 namespace {
-
-constexpr std::chrono::seconds kRecordMost{3600};
 
 std::string exchanged(const std::string &backend) {
     return "record-" + backend + ".tmws";
@@ -40,9 +39,9 @@ void Guests::Impl::record(const std::string &uuid, std::chrono::seconds length,
     GuestEntry *entry = connected(uuid, done);
     if (entry == nullptr)
         return;
-    if (length.count() < 1 || length > kRecordMost)
+    if (length.count() < 1 || length.count() > domain::kRecordMost)
         return later(
-            done, fail(EINVAL, "seconds: it must be 1 to " + std::to_string(kRecordMost.count())));
+            done, fail(EINVAL, "seconds: it must be 1 to " + std::to_string(domain::kRecordMost)));
     if (entry->guest.record.phase == RecordState::Phase::recording)
         return later(done, fail(EBUSY, "the guest records already"));
     for (const std::string &id : backends(*entry))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Records: which guests there are, and what they are set to.
+#include "base/utf8.h"
 #include "daemon/guests_impl.h"
 #include "domain/group_id.h"
 
@@ -55,7 +56,7 @@ std::int64_t unix_ms_now() {
 }
 
 std::string one_line(const std::string &text, std::size_t most) {
-    std::string line = text.substr(0, most);
+    std::string line = cut(text, most);
     for (char &c : line)
         if (static_cast<unsigned char>(c) < ' ' || c == '\x7f')
             c = ' ';
@@ -157,6 +158,7 @@ Result<void> Guests::Impl::reread_domain(const std::string &any_case) {
             return fail(errno, "cannot read " + path);
         if (GuestEntry *entry = find(uuid); entry != nullptr && entry->guest.has_domain) {
             entry->guest.has_domain = false;
+            entry->guest.booted_memory = 0;
             remove_if_gone(*entry);
         }
         return {};
@@ -182,11 +184,24 @@ Result<void> Guests::Impl::reread_domain(const std::string &any_case) {
     guest.group_uuid_of_domain = resolved->group;
     guest.group_name_of_domain = resolved->group_name;
     guest.service_of_domain = resolved->service;
-    guest.memory = resolved->memory;
+    guest.booted_memory = resolved->memory;
+    measure_memory(guest);
     guest.from_domain = settings_of(*resolved, source_.element_settings(uuid));
     refresh(entry);
     tell([&](GuestObserver &observer) { observer.guest_domain_changed(guest); });
     return {};
+}
+
+void Guests::Impl::measure_memory(Guest &guest) {
+    const std::uint64_t tiered = guest.tiered_memory();
+    // What an earlier QEMU of it had tells nothing about the next one.
+    const bool asked = guest.connected && tiered != 0;
+    guest.memory = asked || !guest.has_domain ? tiered : guest.booted_memory;
+}
+
+void Guests::Impl::set_element_problem(const std::string &uuid, const std::string &sentence) {
+    if (GuestEntry *entry = find(uuid))
+        entry->guest.element_problem = one_line(sentence);
 }
 
 void Guests::Impl::domain_stopped(const std::string &uuid) {
@@ -218,8 +233,11 @@ void Guests::Impl::refresh(GuestEntry &entry) {
         }
     guest.from_operator = source_.operator_settings(guest.uuid);
     guest.group = source_.group_of(guest);
+    GuestSettings from_domain = guest.from_domain;
+    if (from_domain.dram_limit)
+        from_domain.dram_limit = guest.in_proportion(*from_domain.dram_limit);
     guest.settings =
-        resolve_settings(guest.from_operator, guest.from_domain, guest.group, source_.defaults());
+        resolve_settings(guest.from_operator, from_domain, guest.group, source_.defaults());
     if (guest.has_domain || guest.group || says_anything(guest.from_operator))
         entry.managed = true;
     push_settings(entry);
@@ -287,6 +305,10 @@ Result<void> Guests::reread_domain(const std::string &uuid) {
 
 void Guests::domain_stopped(const std::string &uuid) {
     impl_->domain_stopped(uuid);
+}
+
+void Guests::set_element_problem(const std::string &uuid, const std::string &sentence) {
+    impl_->set_element_problem(uuid, sentence);
 }
 
 void Guests::refresh(const std::string &uuid) {

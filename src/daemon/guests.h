@@ -50,7 +50,7 @@ class GuestObserver {
     virtual void guest_connected(const Guest &) {}
     virtual void guest_disconnected(const Guest &) {}
     virtual void guest_domain_changed(const Guest &) {
-    }                                            // title, labels, group, settings of its element
+    } // title, labels, group, settings of its element, RAM
     virtual void guest_removed(const Guest &) {} // its record goes now
     virtual void guest_stats(const Guest &) {}   // new stats
     virtual void guest_profile(const Guest &) {} // new profile, with heat
@@ -111,6 +111,8 @@ class Guests {
     Result<void> reread_domain(const std::string &uuid);
     // The domain stopped: its record goes as soon as its QEMU has.
     void domain_stopped(const std::string &uuid);
+    // Why the element that its domain has now has no effect; empty: it has. Shown until QEMU is another one.
+    void set_element_problem(const std::string &uuid, const std::string &sentence);
 
     // Asks the source again about one guest, or all, and pushes what is different, at once. What
     // a guest that is not connected misses is pushed when it connects.

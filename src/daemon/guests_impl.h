@@ -87,6 +87,8 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     Result<void> reread_domain(const std::string &uuid);
     void read_domains();
     void domain_stopped(const std::string &uuid);
+    void set_element_problem(const std::string &uuid, const std::string &sentence);
+    static void measure_memory(Guest &guest);
     void refresh(GuestEntry &entry);
     void grant(const std::string &uuid, std::uint64_t bytes);
     void remove_if_gone(GuestEntry &entry);
@@ -116,6 +118,7 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     static const Question kStats, kProfile;
     void poll(GuestEntry &entry, const Question &question);
     void take_stats(GuestEntry &entry, const Result<json> &answer, std::uint64_t generation);
+    void follow_memory(GuestEntry &entry);
     void take_profile(GuestEntry &entry, const Result<json> &answer, std::uint64_t generation);
 
     // guest_push.cc

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace tidemark::daemon {
 
@@ -25,7 +26,7 @@ void HeatSeries::add(double at, std::uint64_t cell_bytes, const std::vector<floa
     for (std::size_t i = 0; i < heat.size(); ++i) {
         now[i / joined] += std::isfinite(heat[i]) ? std::max(heat[i], 0.0F) : 0.0F;
     }
-    Sample sample{at, {}, {}};
+    Sample sample{at, {}, {}, std::vector<std::uint8_t>(heat_.size())};
     const double left = first ? 0 : std::exp2(-(at - samples_.back().at) / kHalfLife);
     const double pages = static_cast<double>(cell_bytes_) / static_cast<double>(kPageSize);
     const double enough = std::max(kActivePages, pages / 100);
@@ -34,19 +35,17 @@ void HeatSeries::add(double at, std::uint64_t cell_bytes, const std::vector<floa
         lately |= past->active;
     }
     for (std::size_t i = 0; i < now.size(); ++i) {
-        sample.active[i] = now[i] - heat_[i] * left >= enough;
+        const double use = now[i] - heat_[i] * left;
+        sample.active[i] = use >= enough;
+        sample.used[i] =
+            static_cast<std::uint8_t>(std::lround(255 * std::clamp(use / pages, 0.0, 1.0)));
     }
     sample.newly = sample.active & ~lately;
     heat_ = std::move(now);
-    samples_.push_back(sample);
+    samples_.push_back(std::move(sample));
     if (samples_.size() > kSamples) {
         samples_.pop_front();
     }
-}
-
-double HeatSeries::density(std::size_t cell) const {
-    const double pages = static_cast<double>(cell_bytes_) / static_cast<double>(kPageSize);
-    return cell < heat_.size() ? std::min(1.0, heat_[cell] / pages) : 0;
 }
 
 } // namespace tidemark::daemon

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Which parts of a guest's memory were used when: one sample a poll, a bit for each cell of heat. Bounded: kSamples samples
-// of kCells bits, 11 KiB a series; the oldest go first.
+// Which parts of a guest's memory were used when, and how much of each: one sample a poll, a byte and two bits for each
+// cell of heat. Bounded: kSamples samples of kSeriesCells cells, 90 KiB a series; the oldest go first.
 //
 // Heat decays with a half-life (60 s in the profiler); what is above that since the last poll is use. A
 // cell counts as active if that is worth kActivePages pages, or one page in a hundred of a larger cell.
@@ -29,6 +29,9 @@ class HeatSeries {
         double at = 0; // seconds, on the caller's clock
         CellSet active;
         CellSet newly; // active now, and not in the kRest seconds before
+        // Share of its pages that each cell's use was worth, in 255ths. A page that was seen used twice counts twice.
+        std::vector<std::uint8_t> used;
+        double share_used(std::size_t cell) const { return used[cell] / 255.0; }
     };
 
     // heat: pages seen used per cell. Cells beyond kSeriesCells are put together, so many to one. A time not after the
@@ -38,8 +41,6 @@ class HeatSeries {
     const std::deque<Sample> &samples() const { return samples_; } // oldest first
     std::uint64_t cell_bytes() const { return cell_bytes_; }       // of a cell of the series
     std::size_t cells() const { return heat_.size(); }
-    // Share of the cell's pages that are in use, by its last heat.
-    double density(std::size_t cell) const;
 
   private:
     std::deque<Sample> samples_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/json_body.h"
 
+#include "base/utf8.h"
 #include "daemon/problem.h"
 
 #include <algorithm>
@@ -115,7 +116,7 @@ std::optional<std::string> unknown_member(const nlohmann::json &object,
         for (const std::string_view name : known) {
             names += (names.empty() ? "" : ", ") + std::string(name);
         }
-        return "'" + member.key().substr(0, 64) + "' is not known here; known are: " + names;
+        return "'" + cut(member.key(), 64) + "' is not known here; known are: " + names;
     }
     return std::nullopt;
 }
@@ -175,7 +176,7 @@ tl::expected<Page, HttpResponse> page_of(const HttpRequest &request) {
                                 value.find_first_not_of("0123456789") == std::string::npos;
             page.limit = digits ? std::stoul(value) : 0;
             if (page.limit < 1 || page.limit > Page::kMost) {
-                return tl::unexpected(problem(400, "limit is '" + value.substr(0, 32) +
+                return tl::unexpected(problem(400, "limit is '" + cut(value, 32) +
                                                        "'; it must be 1 to " +
                                                        std::to_string(Page::kMost)));
             }

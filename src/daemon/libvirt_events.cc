@@ -12,6 +12,7 @@
 #include <libvirt/virterror.h>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <thread>
@@ -44,10 +45,12 @@ std::string last_error() {
     return error == nullptr || error->message == nullptr ? "unknown error" : error->message;
 }
 
-// "" if there is none.
-std::string metadata(virDomain *domain, virDomainMetadataType type, const char *uri,
-                     unsigned flags) {
+// "" if there is none; nothing if libvirt does not say.
+std::optional<std::string> metadata(virDomain *domain, virDomainMetadataType type, const char *uri,
+                                    unsigned flags) {
     char *text = virDomainGetMetadata(domain, type, uri, flags);
+    if (text == nullptr && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_METADATA)
+        return std::nullopt;
     std::string copy = text == nullptr ? "" : text;
     free(text); // NOLINT: libvirt's is malloc()ed
     return copy;
@@ -222,8 +225,15 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
             change.active = virDomainIsActive(domain) == 1;
             const unsigned flags =
                 change.active ? VIR_DOMAIN_AFFECT_LIVE : VIR_DOMAIN_AFFECT_CONFIG;
-            change.title = metadata(domain, VIR_DOMAIN_METADATA_TITLE, nullptr, flags);
-            change.element = metadata(domain, VIR_DOMAIN_METADATA_ELEMENT, kUri, flags);
+            change.title = metadata(domain, VIR_DOMAIN_METADATA_TITLE, nullptr, flags).value_or("");
+            // That it has none is a change, too, and must not be guessed.
+            auto element = metadata(domain, VIR_DOMAIN_METADATA_ELEMENT, kUri, flags);
+            if (!element) {
+                spdlog::warn("the element of domain {} cannot be read: {}", change.name,
+                             last_error());
+                return;
+            }
+            change.element = std::move(*element);
             if (change.element.size() > kElementMost) {
                 spdlog::warn("the element of domain {} is not looked at: it has {} bytes",
                              change.name, change.element.size());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/metrics.h"
 
+#include "base/utf8.h"
 #include "daemon/guests.h"
 #include "daemon/metric_families.h"
 
@@ -22,7 +23,7 @@ double number(std::uint64_t value) {
 
 // A label's value may be any UTF-8; a guest's own words are cut to one line.
 std::string label(const std::string &text) {
-    std::string line = text.substr(0, 128);
+    std::string line = cut(text, 128);
     for (char &c : line)
         if (static_cast<unsigned char>(c) < ' ')
             c = ' ';

@@ -73,6 +73,7 @@ unsigned status_of(const Error &error) {
     case EBUSY:
         return 409;
     case EACCES:
+    case EPERM:
         return 403;
     case EMSGSIZE:
         return 413;

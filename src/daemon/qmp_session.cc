@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/qmp_session.h"
 
+#include "base/utf8.h"
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
@@ -44,7 +46,7 @@ bool nests_too_deep(const char *begin, const char *end) {
 Error error_of(const json &error) {
     std::string sentence = "QEMU refused it without saying why";
     if (error.is_object() && error.contains("desc") && error["desc"].is_string())
-        sentence = error["desc"].get<std::string>().substr(0, 1024);
+        sentence = cut(error["desc"].get_ref<const std::string &>(), 1024);
     return Error{EINVAL, sentence};
 }
 

@@ -20,6 +20,7 @@ struct HostConfig;
 namespace tidemark::daemon {
 
 class Domains;
+class DomainWatch;
 class Groups;
 class HttpServer;
 class Metrics;
@@ -39,14 +40,9 @@ struct DaemonStatus {
     std::function<AffinityState()> affinity;
 };
 
-// Who has to know that a domain's file changed, or that it stopped.
-struct DomainListener {
-    std::function<void(const std::string &uuid)> changed, stopped;
-};
-
 // Everything that is given outlives the router.
 void add_group_routes(Router &router, Groups &groups);
-void add_domain_routes(Router &router, Domains &domains, const DomainListener &listener);
+void add_domain_routes(Router &router, Domains &domains, DomainWatch &watch);
 void add_guest_routes(Router &router, Guests &guests, Settings &settings, const Domains &domains);
 void add_similar_routes(Router &router, const Guests &guests, const AffinityLoop &affinity);
 void add_guest_command_routes(Router &router, Guests &guests);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What a guest is asked to do: prefetch, record, replay. Answered when its QEMU has.
+#include "base/utf8.h"
 #include "daemon/guests.h"
 #include "daemon/json_body.h"
 #include "daemon/problem.h"
 #include "daemon/rest.h"
 #include "domain/group_id.h"
+#include "domain/recording.h"
 
 #include <cerrno>
 #include <chrono>
@@ -15,8 +17,6 @@ namespace tidemark::daemon {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::uint64_t kRecordMost = 86400; // seconds
 
 Result<std::uint64_t> whole_number(const json &object, const char *name, std::uint64_t least,
                                    std::uint64_t most, std::optional<std::uint64_t> otherwise) {
@@ -78,9 +78,9 @@ Result<PrefetchOrder> order_of(const json &body) {
     }
     order.to_nvme = tier == "nvme";
     const json confidence = body.value("confidence", json(1));
-    if (!confidence.is_number() || !(confidence.get<double>() >= 0) ||
+    if (!confidence.is_number() || !(confidence.get<double>() > 0) ||
         !(confidence.get<double>() <= 1)) {
-        return fail(EINVAL, "confidence must be a number from 0 to 1");
+        return fail(EINVAL, "confidence must be a number above 0 and at most 1");
     }
     order.confidence = confidence.get<double>();
     const json backend = body.value("backend", json(""));
@@ -101,8 +101,7 @@ Result<PrefetchOrder> order_of(const json &body) {
 tl::expected<std::string, HttpResponse> guest_of(const Guests &guests, const HttpRequest &request) {
     const Guest *guest = guests.find(request.parameters[0]);
     if (guest == nullptr) {
-        return tl::unexpected(
-            problem(404, "there is no guest " + request.parameters[0].substr(0, 64)));
+        return tl::unexpected(problem(404, "there is no guest " + cut(request.parameters[0], 64)));
     }
     return guest->uuid;
 }
@@ -158,7 +157,7 @@ void record(Guests &guests, const HttpRequest &request, const HttpReply &reply) 
     if (auto unknown = unknown_member(*body, {"seconds"})) {
         return reply(problem(422, *unknown));
     }
-    auto seconds = whole_number(*body, "seconds", 1, kRecordMost, 60);
+    auto seconds = whole_number(*body, "seconds", 1, domain::kRecordMost, 60);
     if (!seconds) {
         return reply(problem(seconds.error()));
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // /api/v1/domains: what libvirt's hook tells. Its answers are shown to whoever typed `virsh start`.
+#include "base/utf8.h"
+#include "daemon/domain_watch.h"
 #include "daemon/domains.h"
 #include "daemon/json_body.h"
 #include "daemon/problem.h"
@@ -19,7 +21,7 @@ tl::expected<std::string, HttpResponse> uuid_of(const HttpRequest &request) {
         return *uuid;
     }
     return tl::unexpected(
-        problem(422, "'" + request.parameters[0].substr(0, 64) + "' is not the UUID of a domain"));
+        problem(422, "'" + cut(request.parameters[0], 64) + "' is not the UUID of a domain"));
 }
 
 tl::expected<domain::Domain, HttpResponse> domain_of(const HttpRequest &request) {
@@ -69,13 +71,13 @@ HttpResponse prepare(Domains &domains, const HttpRequest &request) {
 
 } // namespace
 
-void add_domain_routes(Router &router, Domains &domains, const DomainListener &listener) {
+void add_domain_routes(Router &router, Domains &domains, DomainWatch &watch) {
     const std::string base = "/api/v1/domains/{uuid}";
     router.add_plain("POST", base + "/prepare",
                      [&domains](const HttpRequest &request) { return prepare(domains, request); });
     // Neither is ever refused for what it says: the guest runs.
     for (const char *what : {"/started", "/reconnect"}) {
-        router.add_plain("POST", base + what, [&domains, listener](const HttpRequest &request) {
+        router.add_plain("POST", base + what, [&domains, &watch](const HttpRequest &request) {
             auto uuid = uuid_of(request);
             if (!uuid) {
                 return uuid.error();
@@ -86,17 +88,16 @@ void add_domain_routes(Router &router, Domains &domains, const DomainListener &l
             if (auto known = domains.running(*uuid, std::move(domain)); !known) {
                 return refusal(known.error());
             }
-            listener.changed(*uuid);
+            watch.changed(*uuid);
             return HttpResponse{204, {}, {}, {}};
         });
     }
-    router.add_plain("POST", base + "/stopped", [&domains, listener](const HttpRequest &request) {
+    router.add_plain("POST", base + "/stopped", [&watch](const HttpRequest &request) {
         auto uuid = uuid_of(request);
         if (!uuid) {
             return uuid.error();
         }
-        auto stopped = domains.stopped(*uuid);
-        listener.stopped(*uuid);
+        auto stopped = watch.stopped(*uuid);
         return stopped ? HttpResponse{204, {}, {}, {}} : problem(stopped.error());
     });
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // /api/v1/guests/{uuid}/migrate-forecast: what a live migration would cost, as its QEMU says now.
+#include "base/utf8.h"
 #include "daemon/guests.h"
 #include "daemon/json_body.h"
 #include "daemon/migration_forecast.h"
@@ -33,7 +34,7 @@ tl::expected<std::optional<std::uint64_t>, HttpResponse> number_in(const HttpReq
 void forecast(Guests &guests, const HttpRequest &request, const HttpReply &reply) {
     const Guest *guest = guests.find(request.parameters[0]);
     if (guest == nullptr) {
-        return reply(problem(404, "there is no guest " + request.parameters[0].substr(0, 64)));
+        return reply(problem(404, "there is no guest " + cut(request.parameters[0], 64)));
     }
     const auto bandwidth = number_in(request, "bandwidth");
     const auto downtime = number_in(request, "downtimeLimit");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // /api/v1/affinity_groups
+#include "base/utf8.h"
 #include "daemon/groups.h"
 #include "daemon/json_body.h"
 #include "daemon/problem.h"
@@ -199,6 +200,9 @@ HttpResponse add_member(Groups &groups, const AffinityGroup &group, const HttpRe
     if (!vm || vm->empty()) {
         return problem(422, vm ? "vm is missing: the UUID of the guest" : vm.error().sentence);
     }
+    if (auto stale = precondition(request, etag_of(group.revision), false)) {
+        return *stale;
+    }
     const std::string id = group.id;
     if (auto added = groups.add_member(id, *vm); !added) {
         return problem(added.error());
@@ -210,6 +214,9 @@ HttpResponse add_member(Groups &groups, const AffinityGroup &group, const HttpRe
 }
 
 HttpResponse remove_member(Groups &groups, const AffinityGroup &group, const HttpRequest &request) {
+    if (auto stale = precondition(request, etag_of(group.revision), false)) {
+        return *stale;
+    }
     auto removed = groups.remove_member(group.id, request.parameters[1]);
     return removed ? HttpResponse{204, {}, {}, {}} : problem(removed.error());
 }
@@ -239,7 +246,7 @@ void add_group_routes(Router &router, Groups &groups) {
             method, all + "/{id}" + below, [&groups, handle](const HttpRequest &request) {
                 const std::string &id = request.parameters[0];
                 const AffinityGroup *group = groups.find(domain::normal_uuid(id).value_or(id));
-                return group == nullptr ? problem(404, "there is no group " + id.substr(0, 64))
+                return group == nullptr ? problem(404, "there is no group " + cut(id, 64))
                                         : handle(groups, *group, request);
             });
     };

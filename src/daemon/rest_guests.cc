@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // /api/v1/guests: what there is to see of guests, and an operator's settings of one.
+#include "base/utf8.h"
 #include "daemon/affinity_loop.h"
 #include "daemon/domains.h"
 #include "daemon/guest_json.h"
@@ -19,7 +20,7 @@ namespace {
 using nlohmann::json;
 
 HttpResponse no_such_guest(const HttpRequest &request) {
-    return problem(404, "there is no guest " + request.parameters[0].substr(0, 64));
+    return problem(404, "there is no guest " + cut(request.parameters[0], 64));
 }
 
 HttpResponse list_guests(const Guests &guests, const HttpRequest &request) {

@@ -29,17 +29,14 @@ PolicySettings qemu_defaults() {
 
 __extension__ using Wide = unsigned __int128;
 
-// a * b / c without overflow, for c > 0.
+} // namespace
+
 std::uint64_t scaled(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
     return static_cast<std::uint64_t>(Wide{a} * b / c);
 }
 
-} // namespace
-
 std::uint64_t dram_share(const Guest &guest, const BackendStats &backend) {
-    std::uint64_t sum = 0;
-    for (const BackendStats &of : guest.stats)
-        sum += of.size;
+    const std::uint64_t sum = guest.tiered_memory();
     std::uint64_t limit = 0;
     if (guest.granted != 0 && sum != 0)
         limit = scaled(guest.granted, backend.size, sum);

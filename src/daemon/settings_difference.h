@@ -13,6 +13,9 @@ namespace tidemark::daemon {
 
 struct Guest;
 
+// a * b / c without overflow, for c > 0.
+std::uint64_t scaled(std::uint64_t a, std::uint64_t b, std::uint64_t c);
+
 // The backend's part of the guest's DRAM, by size: what the arbiter granted, else the settings'
 // limit; at least 16 MiB, a multiple of 2 MiB, at most its size. 0: nobody said anything.
 std::uint64_t dram_share(const Guest &guest, const BackendStats &backend);

@@ -13,11 +13,15 @@ constexpr double kWorkloadWeight = 0.10;
 constexpr double kPhasesWeight = 0.10;
 constexpr double kPhasesAfter = 60; // seconds
 
+double clean(float heat) {
+    return std::isfinite(heat) ? std::max(heat, 0.0F) : 0.0F;
+}
+
 // Heat in cells of cell_bytes, spread evenly where a cell of the guest is larger or lies across two.
 std::vector<double> resampled(const GuestTraits &guest, std::uint64_t cell_bytes) {
     std::vector<double> cells(guest.heat.size() * guest.cell_bytes / cell_bytes + 1, 0.0);
     for (std::size_t i = 0; i < guest.heat.size(); ++i) {
-        const double heat = std::isfinite(guest.heat[i]) ? std::max(guest.heat[i], 0.0F) : 0.0F;
+        const double heat = clean(guest.heat[i]);
         std::uint64_t at = i * guest.cell_bytes;
         const std::uint64_t end = at + guest.cell_bytes;
         while (at < end) {
@@ -28,6 +32,24 @@ std::vector<double> resampled(const GuestTraits &guest, std::uint64_t cell_bytes
         }
     }
     return cells;
+}
+
+template <typename Heat, typename Clean>
+std::optional<double> cosine(const Heat &left, const Heat &right, Clean clean_of) {
+    double dot = 0, left_sum = 0, right_sum = 0;
+    for (std::size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
+        dot += std::sqrt(clean_of(left[i]) * clean_of(right[i]));
+    }
+    for (const auto heat : left) {
+        left_sum += clean_of(heat);
+    }
+    for (const auto heat : right) {
+        right_sum += clean_of(heat);
+    }
+    if (left_sum <= 0 || right_sum <= 0) {
+        return std::nullopt;
+    }
+    return std::clamp(dot / std::sqrt(left_sum * right_sum), 0.0, 1.0);
 }
 
 double ratio(double a, double b) {
@@ -88,22 +110,12 @@ std::optional<double> heat_cosine(const GuestTraits &a, const GuestTraits &b) {
     if (a.cell_bytes == 0 || b.cell_bytes == 0 || a.heat.empty() || b.heat.empty()) {
         return std::nullopt;
     }
+    if (a.cell_bytes == b.cell_bytes) {
+        return cosine(a.heat, b.heat, clean); // nearly always: no copies
+    }
     const std::uint64_t cell_bytes = std::max(a.cell_bytes, b.cell_bytes);
-    const auto left = resampled(a, cell_bytes), right = resampled(b, cell_bytes);
-    double dot = 0, left_sum = 0, right_sum = 0;
-    for (std::size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
-        dot += std::sqrt(left[i] * right[i]);
-    }
-    for (const double heat : left) {
-        left_sum += heat;
-    }
-    for (const double heat : right) {
-        right_sum += heat;
-    }
-    if (left_sum <= 0 || right_sum <= 0) {
-        return std::nullopt;
-    }
-    return std::clamp(dot / std::sqrt(left_sum * right_sum), 0.0, 1.0);
+    return cosine(resampled(a, cell_bytes), resampled(b, cell_bytes),
+                  [](double heat) { return heat; });
 }
 
 Similarity compare(const GuestTraits &a, const GuestTraits &b) {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "domain/sentences.h"
 
+#include "base/utf8.h"
+
 namespace tidemark::domain {
 
 std::string in_quotes(std::string_view text) {
     constexpr std::size_t kShown = 60;
     if (text.size() <= kShown)
         return "'" + std::string(text) + "'";
-    std::size_t end = kShown;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
-        --end; // not within a character of UTF-8
-    return "'" + std::string(text.substr(0, end)) + "...'";
+    return "'" + cut(text, kShown) + "...'";
 }
 
 std::string listed(const std::vector<std::string> &words, std::string_view last) {

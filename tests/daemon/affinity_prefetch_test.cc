@@ -11,6 +11,7 @@ using namespace tidemark::daemon;
 namespace {
 
 constexpr std::uint64_t kCell = 8 << 20;
+constexpr float kPages = kCell / 4096;
 constexpr double kPoll = 10;
 
 // Feeds a series as a profiler would: heat that decays, and what is used on top.
@@ -19,13 +20,14 @@ struct Watched {
     std::vector<float> heat = std::vector<float>(64, 0);
     double at = 0;
 
-    void use(std::vector<std::size_t> cells) {
+    // share: of each cell's pages.
+    void use(const std::vector<std::size_t> &cells, float share = 1) {
         at += kPoll;
         for (float &one : heat) {
             one = static_cast<float>(one * std::exp2(-kPoll / 60));
         }
         for (const std::size_t cell : cells) {
-            heat[cell] += 500;
+            heat[cell] += share * kPages;
         }
         series.add(at, kCell, heat);
     }
@@ -53,11 +55,24 @@ TEST_CASE("a series knows what is active, and what is newly so") {
     CHECK(guest.series.samples().back().newly == CellSet().set(6));
     guest.rest(2);
     CHECK(guest.series.samples().back().active.none()); // it is still hot, but not used
-    CHECK(guest.series.density(5) > 0.2);
-    CHECK(guest.series.density(7) == 0);
+    CHECK(guest.series.samples().back().share_used(5) < 0.01);
     guest.rest(3);
     guest.use({5});
     CHECK(guest.series.samples().back().newly == CellSet().set(5));
+}
+
+TEST_CASE("a series knows how much of a cell was used, whatever is still hot there") {
+    Watched guest;
+    const auto used = [&](std::size_t cell) {
+        return guest.series.samples().back().share_used(cell);
+    };
+    guest.use({5}, 0.5F);
+    CHECK(used(5) == Catch::Approx(0.5).margin(0.005));
+    CHECK(used(6) == 0);
+    guest.use({5}, 0.02F);
+    CHECK(used(5) == Catch::Approx(0.02).margin(0.005));
+    guest.use({5}, 3); // pages used over and over
+    CHECK(used(5) == 1);
 }
 
 TEST_CASE("a series is bounded and takes what comes") {
@@ -132,6 +147,38 @@ TEST_CASE("what a similar guest used next is ordered, as sure as it was seen oft
         second.use({1});
         CHECK(ask(1).empty());
     }
+}
+
+TEST_CASE("what a peer used a few pages of is not ordered as a whole") {
+    // Followed four times out of four; what it was worth each time, in one poll and the next.
+    const auto orders_for = [&](float share, float then) {
+        Watched first, second;
+        for (int i = 0; i < 4; ++i) {
+            first.use({1});
+            first.use({2}, share);
+            first.use({2}, then);
+            first.rest(5);
+        }
+        second.rest(20);
+        second.use({1});
+        const AffinityPeer peers[] = {{&first.series, 0.95}};
+        return AffinityPrefetch().after_sample(second.series, peers, {.window = 2.5 * kPoll});
+    };
+    for (const float share : {0.011F, 0.02F, 0.1F, 0.3F}) {
+        CAPTURE(share);
+        CHECK(orders_for(share, 0).empty());
+    }
+    const auto half = orders_for(0.6F, 0);
+    REQUIRE(half.size() == 1);
+    CHECK_FALSE(half[0].to_dram);
+    const auto whole = orders_for(1, 0);
+    REQUIRE(whole.size() == 1);
+    CHECK(whole[0].to_dram);
+    CHECK(half[0].confidence == Catch::Approx(0.6 * whole[0].confidence).epsilon(0.02));
+    // What it went on to use before the window was over counts, too.
+    const auto later = orders_for(0.5F, 0.5F);
+    REQUIRE(later.size() == 1);
+    CHECK(later[0].confidence == Catch::Approx(whole[0].confidence).epsilon(0.02));
 }
 
 TEST_CASE("orders stay below what may be brought in at once") {

@@ -80,13 +80,6 @@ struct ForecastBench : GuestsBench {
     std::unique_ptr<ForecastLoop> loop;
 };
 
-// Two full polls later: whatever would be sent again has been.
-void let_polls_pass(GuestsBench &bench, const SimulatedGuest &guest) {
-    const std::size_t seen = guest.qemu->received("query-tiered-memory").size();
-    REQUIRE(bench.until(
-        [&] { return guest.qemu->received("query-tiered-memory").size() >= seen + 3; }));
-}
-
 } // namespace
 
 TEST_CASE("a guest that connects is asked what its migration would cost") {

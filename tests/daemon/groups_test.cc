@@ -5,6 +5,7 @@
 #include "daemon/groups.h"
 #include "daemon/sqlite_store.h"
 #include "domain/group_id.h"
+#include "failing_store.h"
 #include "support/temp_dir.h"
 
 #include <catch2/catch_test_macros.hpp>
@@ -15,6 +16,7 @@
 using namespace tidemark;
 using namespace tidemark::daemon;
 using Catch::Matchers::ContainsSubstring;
+using tidemark::daemon::testing::FailingStore;
 
 namespace {
 
@@ -22,35 +24,6 @@ using Strings = std::vector<std::string>;
 
 const std::string kOne = "11111111-2222-4333-8444-000000000001";
 const std::string kTwo = "11111111-2222-4333-8444-000000000002";
-
-// Hands everything on, until it is told to fail.
-class FailingStore : public Store {
-  public:
-    explicit FailingStore(Store &to) : to_(to) {}
-    bool fails = false;
-
-    Result<std::vector<AffinityGroup>> groups() override { return to_.groups(); }
-    Result<std::vector<Membership>> memberships() override { return to_.memberships(); }
-    Result<std::uint64_t> revision() override { return to_.revision(); }
-    Result<void> write(const GroupChanges &changes) override {
-        return fails ? fail(ENOSPC, "the disk is full") : to_.write(changes);
-    }
-    Result<Strings> keys(RecordKind kind) override { return to_.keys(kind); }
-    Result<std::optional<std::string>> get(RecordKind kind, std::string_view key) override {
-        return to_.get(kind, key);
-    }
-    Result<void> put(RecordKind kind, std::string_view key, std::string_view value) override {
-        return to_.put(kind, key, value);
-    }
-    Result<void> remove(RecordKind kind, std::string_view key) override {
-        return to_.remove(kind, key);
-    }
-    Result<std::vector<ForecastError>> forecast_errors() override { return to_.forecast_errors(); }
-    Result<void> add(const ForecastError &error) override { return to_.add(error); }
-
-  private:
-    Store &to_;
-};
 
 struct Fixture {
     Fixture() { reopen(); }

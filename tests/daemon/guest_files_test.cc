@@ -2,6 +2,7 @@
 //
 // What guests leave for themselves and for others of their group: recorded working sets, what was learnt.
 #include "daemon/guest_files.h"
+#include "domain/recording.h"
 #include "guests_bench.h"
 
 #include <cerrno>
@@ -111,7 +112,7 @@ TEST_CASE("a working set is recorded and brought back") {
     Waiting<Guests::Nothing> begun, twice, too_long;
     bench.guests->record(kWeb, std::chrono::seconds(1), begun.done());
     bench.guests->record(kWeb, std::chrono::seconds(1), twice.done());
-    bench.guests->record(kWeb, std::chrono::hours(2), too_long.done());
+    bench.guests->record(kWeb, std::chrono::seconds(domain::kRecordMost + 1), too_long.done());
     CHECK(begun.in(bench));
     CHECK(twice.in(bench).error().code == EBUSY);
     CHECK(too_long.in(bench).error().code == EINVAL);

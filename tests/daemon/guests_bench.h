@@ -104,4 +104,11 @@ struct GuestsBench : GuestObserver {
     std::vector<std::string> removed, events;
 };
 
+// Two full polls later: whatever would be sent again has been.
+inline void let_polls_pass(GuestsBench &bench, const SimulatedGuest &guest) {
+    const std::size_t seen = guest.qemu->received("query-tiered-memory").size();
+    REQUIRE(bench.until(
+        [&] { return guest.qemu->received("query-tiered-memory").size() >= seen + 3; }));
+}
+
 } // namespace tidemark::daemon::testing

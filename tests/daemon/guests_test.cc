@@ -11,13 +11,6 @@ using namespace tidemark::daemon::testing;
 
 namespace {
 
-// Two full polls later: whatever would be sent again has been.
-void let_polls_pass(GuestsBench &bench, const SimulatedGuest &guest) {
-    const std::size_t seen = guest.qemu->received("query-tiered-memory").size();
-    REQUIRE(bench.until(
-        [&] { return guest.qemu->received("query-tiered-memory").size() >= seen + 3; }));
-}
-
 // Connections that were turned away.
 void expect_refused(GuestsBench &bench, FakeQemu &qemu) {
     REQUIRE(bench.until([&] { return qemu.closed(); }));
@@ -84,6 +77,10 @@ TEST_CASE("who a QEMU says it is is checked") {
     SECTION("the UUID is of a domain with another name") {
         bench.define(GuestsBench::domain_of(kWeb, "web-1"));
         REQUIRE(bench.guests->reread_domain(kWeb));
+        expect_refused(bench, *claim({{"UUID", kWeb}}, {{"name", "other"}}));
+    }
+    SECTION("the same, and nobody told of the domain") {
+        bench.define(GuestsBench::domain_of(kWeb, "web-1"));
         expect_refused(bench, *claim({{"UUID", kWeb}}, {{"name", "other"}}));
     }
     SECTION("no UUID") {
@@ -266,17 +263,19 @@ TEST_CASE("the resolved domain is read, and read again") {
     }
 }
 
-TEST_CASE("what the arbiter grants is shared out by size") {
+TEST_CASE("a guest whose start nobody told of has what its domain says") {
     GuestsBench bench;
-    auto web = bench.boot(kWeb, "web-1", {{"a", kGiB}, {"b", 3 * kGiB}});
-    bench.guests->grant(kWeb, 2 * kGiB);
-    REQUIRE(bench.until([&] { return bench.guests->find(kWeb)->dram_limit() == 2 * kGiB; }));
-    CHECK(web->stats[0]["dram-limit"] == 512U << 20);
-    CHECK(web->stats[1]["dram-limit"] == 1536U << 20);
-    bench.guests->grant(kWeb, 1); // each has 16 MiB at least
-    REQUIRE(bench.until([&] { return web->stats[0]["dram-limit"] == 16U << 20; }));
-    bench.guests->grant(kWeb, 100 * kGiB); // and its size at most
-    REQUIRE(bench.until([&] { return web->stats[0]["dram-limit"] == kGiB; }));
+    domain::ResolvedDomain resolved = GuestsBench::domain_of(kWeb, "web-1");
+    resolved.priority = 300;
+    resolved.policy.cold = 40;
+    bench.define(resolved);
+    auto web = bench.boot(kWeb, "web-1");
+    const Guest &guest = *bench.guests->find(kWeb);
+    CHECK(guest.has_domain);
+    CHECK(guest.settings.dram_floor == kGiB / 8);
+    CHECK(guest.settings.priority == 300);
+    REQUIRE(bench.until([&] { return web->stats[0]["cold-age"] == 40; }));
+    CHECK(web->stats[0]["dram-limit"] == kGiB / 2);
 }
 
 TEST_CASE("guests come back after a restart of the daemon and get what they missed") {

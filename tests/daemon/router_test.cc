@@ -108,6 +108,14 @@ TEST_CASE("a problem is JSON with a sentence, whatever is quoted in it") {
     CHECK_THAT(json["detail"].get<std::string>(), ContainsSubstring("there is no"));
 }
 
+TEST_CASE("what one may not do is forbidden, and no fault of ours") {
+    CHECK(status_of(Error{EPERM, ""}) == 403);
+    CHECK(status_of(Error{EACCES, ""}) == 403);
+    CHECK(status_of(Error{ENOSPC, ""}) == 507);
+    CHECK(status_of(Error{EPROTO, ""}) == 502);
+    CHECK(status_of(Error{EIO, ""}) == 500);
+}
+
 TEST_CASE("a body is an object, of bounded depth, and says that it is JSON") {
     CHECK(object_of(with_body(R"({"a":[1,{"b":"]]]["}]})")));
     CHECK(object_of(with_body("{}", "application/json; charset=utf-8")));

@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Simulated guests: N QMP monitors that connect to tidemarkd's vm.sock, come back when it restarts, and
-answer as QEMUs with tiered memory do. Ends at SIGTERM, or when its standard input ends."""
+answer as QEMUs with tiered memory do. Ends at SIGTERM, or when its standard input ends. With --tell each
+setting that arrives is told on standard output: NAME, its seconds on CLOCK_MONOTONIC, and what was set, in JSON."""
 import argparse
 import asyncio
 import json
 import random
 import signal
 import sys
+import time
 import uuid
 
 PAGE = 4096
 STATES = ["untouched", "zero", "resident", "staged", "stored", "arrived", "in-transit", "held", "poisoned",
           "remote"]
 ORIGINS = ["streams", "successors", "record", "request", "phases", "network"]
+# Where all of them are busy, in turn, each 5 s long; each guest begins at another point.
+ROUND = [8 * step for step in random.Random(1).sample(range(8), 8)]
 NAMESPACE = uuid.UUID("6f2c3f0a-5d0e-4a55-9a1c-7a1d3a1f0c11")
 
 
@@ -26,13 +30,14 @@ class Backend:
                          "prefetch-window": 10, "learn": True, "reclaim-slowdown": 20}
         self.faults = 0
         self.seconds = 0
+        self.first = seed
         self.heat = [0.0] * 64
 
     def step(self):
         """A while passes: some pages are used, others cool down."""
         self.faults += self.random.randrange(1000)
         self.seconds += 5
-        hot = self.random.randrange(64)
+        hot = ROUND[(self.first + self.seconds // 5) % len(ROUND)]
         self.heat = [value * 0.9 for value in self.heat]
         for cell in range(hot, min(64, hot + 6)):
             self.heat[cell] += self.random.random() * 500
@@ -85,10 +90,15 @@ class Refused(Exception):
     """What QEMU would say to a command it does not take."""
 
 
+def uuid_of(number):
+    return str(uuid.uuid5(NAMESPACE, f"sim-{number}"))
+
+
 class Guest:
-    def __init__(self, number, size):
+    def __init__(self, number, size, tell=False):
         self.name = f"sim-{number}"
-        self.uuid = str(uuid.uuid5(NAMESPACE, self.name))
+        self.uuid = uuid_of(number)
+        self.tell = tell
         self.backends = [Backend("pc.ram", size, number)]
         self.connections = 0
 
@@ -114,6 +124,8 @@ class Guest:
         if command in ("qmp_capabilities", "tiered-memory-record-start", "tiered-memory-set-workload"):
             return {}
         if command == "tiered-memory-configure":
+            if self.tell:
+                print(self.name, time.monotonic(), json.dumps(arguments), flush=True)
             for backend in self.backends:
                 if arguments.get("id", backend.id) == backend.id:
                     backend.settings |= {key: value for key, value in arguments.items() if key != "id"}
@@ -157,7 +169,7 @@ async def run(options):
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1(4096) or over.set())
-    guests = [Guest(number, options.memory << 20) for number in range(options.guests)]
+    guests = [Guest(number, options.memory << 20, options.tell) for number in range(options.guests)]
     tasks = [asyncio.create_task(guest.serve(options.socket)) for guest in guests]
     await over.wait()
     for task in tasks:
@@ -169,6 +181,7 @@ def main():
     parser.add_argument("--socket", default="/run/tidemark/vm.sock")
     parser.add_argument("--guests", type=int, default=10)
     parser.add_argument("--memory", type=int, default=4096, help="MiB of each guest")
+    parser.add_argument("--tell", action="store_true")
     asyncio.run(run(parser.parse_args()))
 
 

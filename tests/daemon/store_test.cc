@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The store's file: bounds, what is left when its process dies, and files that it must not touch.
+#include "daemon/sqlite_file.h"
 #include "daemon/sqlite_store.h"
 #include "support/temp_dir.h"
 
@@ -149,6 +150,28 @@ TEST_CASE("records are bounded in size and number") {
     CHECK(store->put(RecordKind::settings, "one more", "").error().code == ENOSPC);
     CHECK(store->put(RecordKind::settings, "most", "again"));
     CHECK(store->put(RecordKind::domain, "of another kind", ""));
+}
+
+TEST_CASE("a disk without room loses nothing, and is said to be full") {
+    test::TempDir dir;
+    const std::string path = dir / "full.db";
+    auto file = SqliteFile::open(path);
+    REQUIRE(file);
+    REQUIRE((*file)->execute("CREATE TABLE words (word TEXT); INSERT INTO words VALUES ('kept');"
+                             "PRAGMA max_page_count = 8"));
+    const auto filled = (*file)->transaction(
+        [&] { return (*file)->execute("INSERT INTO words VALUES (hex(zeroblob(100000)))"); });
+    REQUIRE_FALSE(filled);
+    CHECK(filled.error().code == ENOSPC); // 507 in REST
+    CHECK_THAT(filled.error().sentence, ContainsSubstring(path) && ContainsSubstring("is full"));
+    std::string words;
+    REQUIRE((*file)
+                ->prepare("SELECT word FROM words")
+                .each([&](const SqliteStatement &row) -> Result<void> {
+                    words += row.text(0);
+                    return {};
+                }));
+    CHECK(words == "kept");
 }
 
 TEST_CASE("a process that dies leaves what it acknowledged") {

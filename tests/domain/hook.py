@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real hook binary, called as libvirt calls it, with daemons that answer well, badly, slowly or not.
+"""The real hook, called as libvirt calls it, with daemons that answer well, badly, slowly or not.
 
-    hook.py HOOK [WORD]    WORD: only tests with it in their name
+    hook.py HOOK PROGRAM [WORD]    the script that libvirt calls, what it runs; WORD: only tests with it in their name
 """
 import grp
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -222,7 +223,50 @@ def test_a_crash_kills_no_guest(host):
         for operation in ("started", "reconnect", "stopped"):
             check(host.call(operation, domain())[0] == 0, f"{operation} with {body}")
         if "abort" in body:  # the library is really used
-            check(host.call("prepare", domain())[0] < 0, "prepare did not abort")
+            code, words = host.call("prepare", domain())
+            check(code == 1 and f"ended with {128 + signal.SIGABRT} at 'prepare'" in words, words)
+
+
+def broken_programs(host):
+    """What an upgrade may leave of the hook: each is (what is so, the path of the program)."""
+    yield "missing", "/nonexistent/tidemark-hook"
+    no_program = host.tier / "not-executable"
+    no_program.write_text("")
+    yield "not executable", str(no_program)
+    # Found before the real library, and none.
+    (host.tier / "libxml2.so.2").write_text("")
+    libraries = subprocess.run(["ldd", host.program], capture_output=True, text=True, check=True).stdout
+    check("libxml2.so.2 =>" in libraries, f"the hook has other libraries now: {libraries}")
+    host.environment["LD_LIBRARY_PATH"] = str(host.tier)
+    yield "without a library", host.program
+
+
+def test_a_program_that_cannot_run_kills_no_guest(host):
+    large = domain(more="<!-- " + "x" * (3 << 20) + " -->")  # more than a pipe holds
+    for what, program in broken_programs(host):
+        host.environment["TIDEMARK_HOOK"] = program
+        for xml in (domain(), large, domain("")):
+            for operation in ("start", *NEVER_FAIL):
+                check(host.call(operation, xml)[0] == 0, f"{what}: {operation}")
+        for operation in ("prepare", "migrate", "restore"):
+            check(host.call(operation, domain(""))[0] == 0, f"{what}: {operation} of a domain that is not ours")
+            for xml in (domain(), large):
+                code, words = host.call(operation, xml)
+                check(code == 1 and f"tidemark: the hook's program {program} cannot be run, so domain 'd' does not start"
+                      in words, f"{what}: {operation}: {code}, {words}")
+        check(not host.run.exists(), f"{what}: something was written")
+
+
+def test_a_program_that_ends_midway(host):
+    """Of what it had read nothing is known any more: such a domain does not start, whosever it is."""
+    program = host.tier / "program"
+    for end in (127, 3):
+        program.write_text(f"#!/bin/sh\ncat >/dev/null\nexit {end}\n")
+        program.chmod(0o755)
+        host.environment["TIDEMARK_HOOK"] = str(program)
+        code, words = host.call("prepare", domain())
+        check(code == 1 and words.startswith("tidemark: the hook's program "), words)
+        check(host.call("reconnect", domain())[0] == 0, f"reconnect after {end}")
 
 
 # The file
@@ -262,7 +306,7 @@ def test_file_cannot_be_written(host):
 
 
 def test_misused(host):
-    done = subprocess.run([host.hook], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run([host.hook], env=host.environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     check(done.returncode == 2 and b"usage" in done.stderr and not done.stdout, done)
 
 
@@ -271,15 +315,15 @@ class Skip(Exception):
 
 
 def main():
-    hook = str(pathlib.Path(sys.argv[1]).resolve())
-    word = sys.argv[2] if len(sys.argv) > 2 else ""
+    hook, program = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
+    word = sys.argv[3] if len(sys.argv) > 3 else ""
     failed = ran = 0
     for name, test in sorted(globals().items()):
         if not name.startswith("test_") or word not in name:
             continue
         with tempfile.TemporaryDirectory(prefix="tidemark-hook-") as folder:
             try:
-                test(Host(hook, pathlib.Path(folder)))
+                test(Host(hook, program, pathlib.Path(folder)))
                 ran += 1
                 print(f"ok       {name}")
             except Skip as reason:

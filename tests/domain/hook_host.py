@@ -15,10 +15,10 @@ BOUND = 60  # seconds; nothing here takes one
 
 
 class Host:
-    """A run directory, a configuration, and the hook."""
+    """A run directory, a configuration, and the hook: the script that libvirt calls, and its program."""
 
-    def __init__(self, hook, folder):
-        self.hook = hook
+    def __init__(self, hook, program, folder):
+        self.hook, self.program = hook, program
         self.run = folder / "run"
         self.tier = folder / "nvme"
         self.tier.mkdir()
@@ -26,6 +26,7 @@ class Host:
         self.qemu_conf = folder / "qemu.conf"
         # What libvirt passes on, and where this test's files are.
         self.environment = {"LC_ALL": "C", "PATH": "/usr/bin:/bin", "HOME": "/root",
+                            "TIDEMARK_HOOK": program,
                             "TIDEMARK_CONFIG": str(self.config),
                             "TIDEMARK_QEMU_CONF": str(self.qemu_conf)}
         self.configure()

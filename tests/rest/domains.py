@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What libvirt's hook tells: admission, groups that form and dissolve by themselves, an operator's group that wins."""
+"""What libvirt's hook tells: admission, groups that form and dissolve by themselves, an operator's group that wins; and what
+becomes of a domain when the hook could not tell."""
 import json
+
+from daemon import wait_for
+from fake_qemu import FakeQemu
 
 MIB = 1 << 20
 GROUPS = "/api/v1/affinity_groups"
@@ -25,6 +29,7 @@ def domains(contract):
     groups_by_themselves(contract)
     operator_wins(contract)
     known_from_a_file(contract)
+    never_told(contract)
 
 
 def refused(contract):
@@ -95,3 +100,23 @@ def known_from_a_file(contract):
     file.unlink()
     contract.daemon.start()
     assert group_names(contract) == {}
+
+
+def never_told(contract):
+    """The daemon heard `prepare` only, neither the start nor the end."""
+    element = {"floor": "64MiB", "priority": 300, "group": "blue", "policy": {"cold": 41}}
+    resolved = contract.ask("POST", path_of(FIRST, "prepare"), 200, domain(FIRST, "a", **element)).json
+    file = contract.daemon.folder / "run" / "domains" / f"{FIRST}.json"
+    file.write_text(json.dumps(resolved))
+    qemu = FakeQemu(contract.daemon.vm_socket, FIRST, "a", BUDGET)
+    path = f"/api/v1/guests/{FIRST}"
+    wait_for("it is known", lambda: contract.daemon.ask("GET", path).status == 200)
+    guest = contract.ask("GET", path, 200).json
+    assert (guest["dramFloor"], guest["priority"], guest["group"]["name"]) == (64 * MIB, 300, "blue"), guest
+    assert guest["elementProblem"] is None
+    wait_for("QEMU has the element's policy", lambda: qemu.backends[0]["cold-age"] == 41)
+    file.unlink()
+    qemu.close()
+    wait_for("it is forgotten", lambda: contract.ask("GET", "/api/v1/status", 200).json["domains"] == 0)
+    assert group_names(contract) == {}
+    contract.ask("GET", path, 404)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """As much of a QEMU as the daemon talks to: connects to vm.sock and answers QMP in a thread."""
 import json
+import pathlib
 import socket
 import threading
 
@@ -43,6 +44,9 @@ class FakeQemu(threading.Thread):
                         "query-status": {"status": "running", "running": True},
                         "tiered-memory-prefetch": {"ticket": 7, "pages": 1, "queued": 1},
                         "tiered-memory-prefetch-cancel": {"pages": 3}}
+        self.answers["tiered-memory-record-save"] = self.save
+        self.refused = {}    # command -> QEMU's sentence
+        self.silent = set()  # commands that are never answered
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self.start()
@@ -55,6 +59,15 @@ class FakeQemu(threading.Thread):
         except (OSError, ValueError):
             pass  # closed
 
+    @staticmethod
+    def save(arguments):
+        if "file" in arguments:
+            pathlib.Path(arguments["file"]).write_text("a working set")
+        return {"pages": 11}
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+
     def send(self, message):
         self.socket.sendall(json.dumps(message).encode() + b"\r\n")
 
@@ -65,4 +78,10 @@ class FakeQemu(threading.Thread):
         if name == "tiered-memory-configure":
             self.configured.append(arguments)
             self.backends[0].update({key: value for key, value in arguments.items() if key != "id"})
-        self.send({"return": self.answers.get(name, {}), **({"id": command["id"]} if "id" in command else {})})
+        if name in self.silent:
+            return
+        answer = self.answers.get(name, {})
+        said = {"return": answer(arguments) if callable(answer) else answer}
+        if name in self.refused:
+            said = {"error": {"class": "GenericError", "desc": self.refused[name]}}
+        self.send({**said, **({"id": command["id"]} if "id" in command else {})})

@@ -62,6 +62,9 @@ class Schemas:
     def _minimum(self, value, wanted, where, _):
         assert value is None or value >= wanted, f"{where} is {value!r}, below {wanted}"
 
+    def _exclusiveMinimum(self, value, wanted, where, _):
+        assert value is None or value > wanted, f"{where} is {value!r}, not above {wanted}"
+
     def _maximum(self, value, wanted, where, _):
         assert value is None or value <= wanted, f"{where} is {value!r}, above {wanted}"
 

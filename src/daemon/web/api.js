@@ -63,7 +63,7 @@ function guestOf(said) {
     floor: number(said.dramFloor),
     priority: number(said.priority),
     policy: policyText(said.policy),
-    problem: said.settingsProblem ?? '',
+    problem: said.settingsProblem ?? said.elementProblem ?? '',
     stored: number(said.stored),
     lost: number(said.heldPages),
     tiers: said.tiers ?? [],

@@ -16,7 +16,7 @@ function stateOf(guest) {
   if (!guest.connected) return ['not connected', 'bad'];
   if (guest.lost > 0) return [plural(guest.lost, 'page held', 'pages held'), 'bad'];
   if (guest.tiers.some((tier) => tier.degraded)) return ['tier degraded', 'warn'];
-  if (guest.problem) return ['settings refused', 'warn'];
+  if (guest.problem) return ['not as set', 'warn'];
   return ['ok', 'good'];
 }
 
