@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// tidemark-hook NAME OPERATION SUB-OPERATION EXTRA, with the domain's XML on stdin; libvirt calls it as
-// /etc/libvirt/hooks/qemu.d/tidemark.
+// tidemark-hook NAME OPERATION SUB-OPERATION EXTRA, with the domain's XML on stdin; libvirt calls
+// /etc/libvirt/hooks/qemu.d/tidemark (tidemark.in), and that calls this.
 //
 // What libvirt makes of it decides the rules here:
 // - It waits for the hook, with the domain locked: no call to libvirt, short deadlines.

@@ -37,6 +37,15 @@ install_emulator() {
         "${DESTDIR:-}$prefix/libexec/tidemark/qemu-system-x86_64"
 }
 
+# As Debian's packages do: groups, folders, and a unit that starts at the next boot.
+tell_systemd() {
+    [ -d /run/systemd/system ] || return 0
+    as_installer "$1" systemd-sysusers tidemark.conf
+    as_installer "$1" systemd-tmpfiles --create tidemark.conf
+    as_installer "$1" systemctl daemon-reload
+    as_installer "$1" systemctl --quiet enable tidemarkd
+}
+
 qemu_install() {
     local prefix=/usr etc owner configuration
     while [ $# -gt 0 ]; do
@@ -52,6 +61,7 @@ qemu_install() {
     /*) prefix=${prefix%/} ;;
     *) die "the prefix is '$prefix': it must be an absolute path" ;;
     esac
+    [ -n "${DESTDIR:-}" ] || "$ROOT/scripts/bootstrap"
     qemu_build
     host_build "$prefix"
     # Who may write to the nearest folder that exists may install.
@@ -67,6 +77,9 @@ qemu_install() {
     configuration=${DESTDIR:-}$etc/tidemark/tidemark.toml
     [ -e "$configuration" ] || as_installer "$owner" install -D -m 644 \
         "${DESTDIR:-}$prefix/share/doc/tidemark/examples/tidemark.toml" "$configuration"
-    [ -n "${DESTDIR:-}" ] || [ "$etc" != /etc ] || as_installer "$owner" ldconfig
+    if [ -z "${DESTDIR:-}" ] && [ "$etc" = /etc ]; then
+        as_installer "$owner" ldconfig
+        tell_systemd "$owner"
+    fi
     say "qemu install: ${DESTDIR:-}$prefix/libexec/tidemark/qemu-system-x86_64, tidemarkd, tidemark and libvirt's hook; configuration in $configuration"
 }

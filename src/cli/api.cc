@@ -15,6 +15,18 @@ tl::unexpected<Failure> refused(std::string sentence, unsigned status = 0) {
     return tl::unexpected<Failure>({Exit::failed, std::move(sentence), status});
 }
 
+// A command line may be any bytes, JSON may not.
+Outcome<std::string> text_of_body(const Json &body) {
+    if (body.is_null())
+        return std::string();
+    try {
+        return body.dump();
+    } catch (const Json::type_error &) {
+        return tl::unexpected<Failure>(
+            {Exit::usage, "a word on the command line is not UTF-8, and a name must be", 0});
+    }
+}
+
 } // namespace
 
 Outcome<std::string> Api::socket() {
@@ -37,8 +49,10 @@ Outcome<Json> Api::send(std::string_view method, const std::string &target, cons
     std::vector<client::Header> headers;
     if (!etag.empty())
         headers.push_back({"If-Match", etag});
-    const auto reply = client::request(*path, method, target, body.is_null() ? "" : body.dump(),
-                                       session_.deadline, headers);
+    const auto text = text_of_body(body);
+    if (!text)
+        return tl::unexpected<Failure>(text.error());
+    const auto reply = client::request(*path, method, target, *text, session_.deadline, headers);
     if (!reply)
         return tl::unexpected<Failure>({Exit::unreachable, reply.error().sentence, 0});
     if (!reply->ok())

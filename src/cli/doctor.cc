@@ -29,6 +29,7 @@ Findings look(const Session &session, Host &host) {
     check_kernel(host, findings);
     check_permissions(host, findings);
     check_libvirt(host, findings);
+    check_apparmor(host, findings);
     check_emulator(host, findings);
     check_folders(host, findings);
     check_tiers(host, findings);

@@ -39,13 +39,15 @@ struct Host {
 
 inline constexpr const char *kEmulator = "/usr/libexec/tidemark/qemu-system-x86_64";
 inline constexpr const char *kHook = "/etc/libvirt/hooks/qemu.d/tidemark";
+inline constexpr const char *kHookProgram = "/usr/libexec/tidemark/tidemark-hook";
 inline constexpr const char *kUserfaultfd = "/dev/userfaultfd";
 
 // Each adds what it finds.
 using Findings = std::vector<Finding>;
 void check_kernel(const Host &host, Findings &findings);      // release, userfaultfd, io_uring, KVM
 void check_permissions(const Host &host, Findings &findings); // what a guest's QEMU may open
-void check_libvirt(const Host &host, Findings &findings);     // hook, qemu.conf, AppArmor
+void check_libvirt(const Host &host, Findings &findings);     // hook, qemu.conf
+void check_apparmor(const Host &host, Findings &findings);
 void check_emulator(const Host &host, Findings &findings);
 void check_folders(const Host &host, Findings &findings);
 void check_tiers(const Host &host, Findings &findings);

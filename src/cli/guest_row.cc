@@ -22,7 +22,8 @@ GuestRow guest_row(const Json &guest) {
     row.held_pages = number_of(guest, "heldPages");
     for (const Json &tier : array_of(guest, "tiers"))
         row.degraded = row.degraded || bool_of(tier, "degraded");
-    row.refused = !text_of(guest, "settingsProblem").empty();
+    row.refused =
+        !text_of(guest, "settingsProblem").empty() || !text_of(guest, "elementProblem").empty();
     return row;
 }
 

@@ -41,6 +41,9 @@ void show_guest(const Json &guest) {
     if (const std::string title = text_of(guest, "title"); !title.empty())
         table.add({"title", title});
     table.add({"state", state_of(row)});
+    for (const char *key : {"settingsProblem", "elementProblem"})
+        if (const std::string problem = text_of(guest, key); !problem.empty())
+            table.add({"not in force", problem});
     table.add({"memory", bytes_or(row.memory, "not known")});
     table.add({"DRAM used", bytes_text(row.used)});
     table.add({"DRAM limit", bytes_or(row.limit, "none")});
@@ -68,6 +71,8 @@ void show_settings(const Json &guest) {
     add_policy_rows(member(guest, "policy"), table);
     if (const std::string problem = text_of(guest, "settingsProblem"); !problem.empty())
         table.add({"refused", problem});
+    if (const std::string problem = text_of(guest, "elementProblem"); !problem.empty())
+        table.add({"element", "not in force: " + problem});
     std::fputs(table.text().c_str(), stdout);
 }
 
@@ -165,7 +170,8 @@ Exit run_policy_show(const Session &session, const Target &target) {
         return Exit::ok;
     }
     Json settings = Json::object();
-    for (const char *key : {"dramLimit", "dramFloor", "priority", "policy", "settingsProblem"})
+    for (const char *key :
+         {"dramLimit", "dramFloor", "priority", "policy", "settingsProblem", "elementProblem"})
         settings[key] = member(*guest, key);
     settings["byOperator"] = member(*guest, "settings");
     print_json(settings);

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "domain/policy.h"
+#include "domain/recording.h"
 #include "domain/size.h"
 
 #include <CLI/CLI.hpp>
@@ -93,7 +94,7 @@ void add_group_policy(CLI::App *app, PolicyOptions &policy) {
            {"lru", "lfu", "fifo"});
     add_switch(app, "--prefetch", policy.prefetch, "predictors may bring pages in");
     add_number(app, "--window", policy.window_s, 1, domain::kWindowMost,
-               "seconds that forecasts look ahead");
+               "seconds that forecasts look ahead; the nearest of 5 to 30 is taken");
     add_number(app, "--cold", policy.cold_s, 1, domain::kColdMost,
                "seconds after which an unused page leaves DRAM");
     add_switch(app, "--reuse", policy.reuse, "stored and reported; has no effect yet");
@@ -202,17 +203,23 @@ void add_steering(CLI::App &app, Typed &typed) {
         ->add_option("--range", typed.prefetch.ranges, "what to bring in, several times if needed")
         ->type_name("OFFSET:LENGTH");
     one_of(prefetch->add_option("--tier", typed.prefetch.tier, "where to"), {"dram", "nvme"});
-    between(prefetch->add_option_function<double>(
-                "--confidence", [t](const double &value) { t->prefetch.confidence = value; },
-                "how sure its use is"),
-            0.0, 1.0, "SHARE");
+    prefetch
+        ->add_option_function<double>(
+            "--confidence",
+            [t](const double &value) {
+                if (!(value > 0 && value <= 1))
+                    throw CLI::ValidationError("--confidence", "it must be above 0 and at most 1");
+                t->prefetch.confidence = value;
+            },
+            "how sure its use is")
+        ->type_name("SHARE (above 0, at most 1)");
     prefetch->add_flag("--cancel", typed.prefetch.cancel,
                        "take back what is ordered and not there yet");
     CLI::App *record =
         with_guest(command(app, typed, "record", "record the working set of a boot or a job",
                            [t] { return run_record(t->session, t->guest, t->seconds); }));
-    between(record->add_option("seconds", typed.seconds, "for how long")->required(), 1U, 86400U,
-            "SECONDS");
+    between(record->add_option("seconds", typed.seconds, "for how long")->required(), 1U,
+            domain::kRecordMost, "SECONDS");
     CLI::App *replay =
         with_guest(command(app, typed, "replay", "bring back what was recorded",
                            [t] { return run_replay(t->session, t->guest, t->from); }));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace tidemark::cli {
 namespace {
@@ -38,6 +39,16 @@ void print_loops(const Json &status) {
         std::printf("groups  %s prefetched for guests like others, %s starts replayed\n",
                     bytes_text(number_of(affinity, "orderedBytes")).c_str(),
                     count_text(number_of(affinity, "replays")).c_str());
+}
+
+// What keeps guests from being as somebody set them.
+void print_problems(const Json &guests) {
+    for (const Json &guest : guests)
+        for (const auto &[key, what] : {std::pair("settingsProblem", "its QEMU refused settings"),
+                                        std::pair("elementProblem", "its element has no effect")})
+            if (const std::string problem = text_of(guest, key); !problem.empty())
+                std::printf("        %s: %s: %s\n", clipped(guest_row(guest).name, 100).c_str(),
+                            what, clipped(problem, 600).c_str());
 }
 
 } // namespace
@@ -82,6 +93,7 @@ Exit run_status(const Session &session) {
     std::printf("tidemarkd %s\n", text_of(*status, "version").c_str());
     std::printf("guests  %zu, %zu connected, %zu in trouble\n", guests->size(), connected,
                 troubled);
+    print_problems(*guests);
     std::printf("memory  %s of guests', %s of it in DRAM", bytes_text(memory).c_str(),
                 bytes_text(used).c_str());
     if (const double budget = budget_of(*status); budget > 0)

@@ -41,6 +41,18 @@ class Commands(unittest.TestCase):
             self.assertIn(wanted, out)
         self.assertEqual(json.loads(self.run_command("--json", "status"))["version"], "0.1.0")
 
+    def test_what_is_not_in_force_is_said(self):
+        sentence = "dram of <memory> is 'lots'; it must be a size"
+        self.fake.guests[0]["elementProblem"] = sentence
+        out = self.run_command("status")
+        self.assertIn("1 in trouble", out)
+        self.assertIn(f"web1: its element has no effect: {sentence}", out)
+        self.assertIn("not as set", self.run_command("guests", "list"))
+        self.assertIn(f"not in force  {sentence}", self.run_command("guests", "show", "web1"))
+        self.assertIn(f"not in force: {sentence}", self.run_command("policy", "show", "web1"))
+        self.fake.guests[0].update(elementProblem=None, settingsProblem="ram0: no")
+        self.assertIn("web1: its QEMU refused settings: ram0: no", self.run_command("status"))
+
     def test_top_once(self):
         lines = self.run_command("top", "--once", "--sort", "name").splitlines()
         rows = [line.split() for line in lines[lines.index(next(l for l in lines if l.startswith("GUEST"))) + 1:]]
@@ -116,6 +128,8 @@ class Commands(unittest.TestCase):
         self.fake.say(f"POST {API}/guests/{WEB1}/record", {"seconds": 30}, 202)
         self.run_command("record", "web1", "30")
         self.assertEqual(self.last()[2], {"seconds": 30})
+        self.run_command("record", "web1", "86400")
+        self.assertEqual(self.last()[2], {"seconds": 86400})
         self.fake.say(f"POST {API}/guests/{WEB1}/replay", {"pages": 3}, 202)
         self.run_command("replay", "web1", "--from", "db1")
         self.assertEqual(self.last()[2], {"from": DB1})
@@ -153,10 +167,24 @@ class Commands(unittest.TestCase):
     def test_wrong_command_lines(self):
         for words in ([], ["bogus"], ["groups"], ["guests", "show"], ["policy", "set", "web1"], ["policy", "set", "web1", "--dram", "4X"],
                       ["prefetch", "web1"], ["prefetch", "web1", "--range", "5"], ["record", "web1", "0"],
+                      ["record", "web1", "86401"], ["prefetch", "web1", "--range", "0:4096", "--confidence", "0"],
+                      ["prefetch", "web1", "--range", "0:4096", "--confidence", "1.01"], ["prefetch", "web1", "--range", "0:4096", "--confidence", "nan"],
                       ["top", "--sort", "colour"], ["policy", "set", "--group", "web", "--dram", "1GiB"],
                       ["groups", "create", "x", "--priority", "1001"], ["prefetch", "web1", "--cancel", "--range", "0:4096"]):
             with self.subTest(words):
                 self.assertNotEqual(self.run_command(*words, exit=2), "")
+
+    def test_words_that_are_not_utf8(self):
+        for words in (["groups", "create", b"\xff"], ["groups", "set", "web", "--name", b"a\xc3"], ["groups", "rename", "web", b"\xed\xa0\x80"]):
+            with self.subTest(words):
+                self.assertIn("is not UTF-8", self.run_command(*words, exit=2))
+                self.assertNotIn("POST", [asked[0] for asked in self.fake.asked])
+                self.assertNotIn("PUT", [asked[0] for asked in self.fake.asked])
+        # Where it is no name to be, it is only unknown.
+        ran = subprocess.run([TIDEMARK, "--socket", self.fake.socket, "guests", "show", b"\xff"], capture_output=True, timeout=60)
+        self.assertEqual(ran.returncode, 1, ran.stderr)
+        ran = subprocess.run([TIDEMARK, "--socket", self.fake.socket, "--json", "validate", b"/nonexistent/\xff"], capture_output=True, timeout=60)
+        self.assertEqual(ran.returncode, 1, ran.stderr)
 
     def test_answers_that_are_not_as_expected(self):
         for body in ([], 5, "text", {"items": "none"}, {"items": [None, 3]}, {"items": [{"name": 5, "memory": "much"}]}):

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,7 +22,7 @@ class Doctor(unittest.TestCase):
         self.put("dev/userfaultfd", "", 0o600)
         self.put("dev/kvm", "", 0o600)
         self.put("etc/libvirt/qemu.conf", "user = \"root\"\ncgroup_device_acl = [ \"/dev/null\", \"/dev/userfaultfd\" ]\n", 0o600)
-        self.put("etc/libvirt/hooks/qemu.d/tidemark", "", 0o755)
+        self.put("etc/libvirt/hooks/qemu.d/tidemark", "#!/bin/sh\nexit 2\n", 0o755)
         self.put("usr/libexec/tidemark/qemu-system-x86_64", EMULATOR.format("memory-backend-tiered"), 0o755)
         for folder in ("run/tidemark", "var/lib/tidemark", "tiers/fast"):
             (self.root / folder).mkdir(parents=True)
@@ -95,6 +96,72 @@ class Doctor(unittest.TestCase):
         self.doctor("--fix")
         self.assertEqual(self.messages, "")
 
+    def test_a_hook_that_does_not_run(self):
+        """As after an upgrade that took a library away."""
+        self.put("etc/libvirt/hooks/qemu.d/tidemark", "#!/bin/sh\necho 'libxml2.so.2: cannot open' >&2\nexit 127\n", 0o755)
+        found = self.doctor(exit=1)["hook"]
+        self.assertEqual(found["grade"], "fail")
+        self.assertIn("does not run: libxml2.so.2: cannot open", found["sentence"])
+
+    def apparmor(self, *profiles, local=True):
+        """A host with AppArmor, where guests' own profiles are as they must be."""
+        self.put("sys/module/apparmor/parameters/enabled", "Y\n", 0o444)
+        self.put("etc/apparmor.d/abstractions/libvirt-qemu.d/tidemark", "", 0o644)
+        for name in profiles:
+            self.put(f"etc/apparmor.d/{name}", "profile libvirtd /usr/sbin/libvirtd {\n  /usr/sbin/* PUx,\n"
+                     + (f"  include if exists <local/{name}>\n" if local else "") + "}\n", 0o644)
+
+    def test_libvirt_is_confined(self):
+        """By a profile that does not let it start our programs: found, and mended when asked."""
+        names = ("usr.sbin.libvirtd", "usr.sbin.virtqemud")
+        self.apparmor(*names)
+        self.put(f"etc/apparmor.d/local/{names[0]}", "# mine\n  /usr/libexec/mine PUx,", 0o640)
+        before = self.everything()
+        found = self.doctor(exit=1)
+        for name in names:
+            self.assertEqual((found[f"apparmor {name}"]["grade"], found[f"apparmor {name}"]["fixable"]), ("fail", True))
+            self.assertIn(f"/etc/apparmor.d/local/{name}", found[f"apparmor {name}"]["mend"])
+        self.assertEqual(self.everything(), before)
+        found = self.doctor("--fix")
+        for name in names:
+            self.assertEqual(found[f"apparmor {name}"]["grade"], "ok", found)
+            self.assertIn(f"fixed apparmor {name}: ", self.messages)
+        added = "# Added by tidemark doctor --fix.\n  /usr/libexec/tidemark/* PUx,\n"
+        mine = self.root / "etc/apparmor.d/local" / names[0]
+        self.assertEqual(mine.read_text(), "# mine\n  /usr/libexec/mine PUx,\n" + added)
+        self.assertEqual(stat.S_IMODE(mine.stat().st_mode), 0o640)
+        self.assertEqual((mine.parent / names[1]).read_text(), added)
+        self.doctor("--fix")
+        self.assertEqual(self.messages, "")
+
+    def test_what_lets_libvirt_start_our_programs(self):
+        self.apparmor("usr.sbin.libvirtd")
+        emulator, program = "/usr/libexec/tidemark/qemu-system-x86_64", "/usr/libexec/tidemark/tidemark-hook"
+        for rules, enough in (("/usr/libexec/tidemark/* PUx,", True), ("  /usr/libexec/** rix,  # all", True),
+                              (f"{emulator} PUx,\n{program} ix,", True), (f"{emulator} PUx,", False),
+                              (f"{program} PUx,", False), ("# /usr/libexec/tidemark/* PUx,", False), ("/usr/libexec/* PUx,", False),
+                              ("/usr/libexec/tidemark/* mr,", False), ("", False)):
+            with self.subTest(rules):
+                self.put("etc/apparmor.d/local/usr.sbin.libvirtd", rules, 0o644)
+                self.assertEqual(self.doctor()["apparmor usr.sbin.libvirtd"]["grade"], "ok" if enough else "fail")
+
+    def test_a_profile_without_a_local_part(self):
+        """Its own text is another package's: left alone, and what the local file says does not count."""
+        self.apparmor("usr.sbin.libvirtd", local=False)
+        self.put("etc/apparmor.d/local/usr.sbin.libvirtd", "/usr/libexec/tidemark/* PUx,\n", 0o644)
+        before = self.everything()
+        found = self.doctor("--fix", exit=1)["apparmor usr.sbin.libvirtd"]
+        self.assertEqual((found["grade"], found["fixable"]), ("fail", False))
+        self.assertIn("into /etc/apparmor.d/usr.sbin.libvirtd", found["mend"])
+        self.assertEqual(self.everything(), before)
+
+    def test_apparmor_is_off_or_libvirt_is_not_confined(self):
+        self.assertFalse([subject for subject in self.doctor() if subject.startswith("apparmor")])
+        self.apparmor()
+        self.assertEqual([subject for subject in self.doctor() if subject.startswith("apparmor")], ["apparmor"])
+        (self.root / "etc/apparmor.d/abstractions/libvirt-qemu.d/tidemark").unlink()
+        self.assertEqual(self.doctor(exit=1)["apparmor"]["grade"], "fail")
+
     def test_a_tier_without_room_or_rights(self):
         self.config.write_text('[[tier]]\nname="fast"\nclass="nvme"\npath="/tiers/fast"\ncapacity="1024TiB"\n')
         self.assertIn("are free for", self.doctor()["tier fast"]["sentence"])
@@ -102,6 +169,25 @@ class Doctor(unittest.TestCase):
         (self.root / "tiers/fast").chmod(0o700)
         ran = subprocess.run([TIDEMARK, "--config", self.config, "doctor", "--root", self.root], capture_output=True, text=True)
         self.assertIn("the user nobody, whom libvirt runs QEMU as, may not write to /tiers/fast", ran.stdout)
+
+    def test_a_sandbox_that_is_switched_off(self):
+        for text, grade in (("seccomp_sandbox = 0\n", "warn"), ("seccomp_sandbox = 1\n", "ok"), ("#seccomp_sandbox = 0\n", "ok")):
+            with self.subTest(text):
+                self.put("etc/libvirt/qemu.conf", f"user = \"root\"\ncgroup_device_acl = [ \"/dev/userfaultfd\" ]\n{text}", 0o600)
+                found = self.doctor()["seccomp"]
+                self.assertEqual(found["grade"], grade, found)
+                self.assertEqual("without QEMU's sandbox" in found["sentence"], grade == "warn")
+                self.assertEqual("take the line out" in found["mend"], grade == "warn")
+
+    @unittest.skipIf(os.getuid() != 0, "another user is needed")
+    def test_what_may_not_be_read_is_not_called_well(self):
+        self.root.chmod(0o755)
+        program = shutil.copy(TIDEMARK, self.root / "tidemark")  # where it was built another user may not even look
+        ran = subprocess.run([program, "--json", "--config", self.config, "doctor", "--root", self.root], user=65534, group=65534,
+                             extra_groups=[], capture_output=True, text=True, timeout=60)
+        found = {finding["subject"]: finding for finding in json.loads(ran.stdout)["findings"]}
+        self.assertEqual(found["seccomp"]["grade"], "warn", found["seccomp"])
+        self.assertIn("may not be read", found["seccomp"]["sentence"])
 
     def test_a_wrong_configuration_is_a_finding(self):
         self.config.write_text("[[tier]\n")

@@ -16,7 +16,7 @@ GIB = 1 << 30
 def guest(uuid, name, **more):
     return {"uuid": uuid, "name": name, "title": "", "labels": [], "connected": True, "memory": 4 * GIB, "dramUsed": GIB,
             "dramLimit": 2 * GIB, "dramFloor": GIB // 2, "priority": 100, "group": {"groupID": GROUP, "name": "web"},
-            "policy": {"evictionPolicy": "LRU", "coldAge": 120}, "settingsProblem": None, "stored": 3 * GIB // 2,
+            "policy": {"evictionPolicy": "LRU", "coldAge": 120}, "settingsProblem": None, "elementProblem": None, "stored": 3 * GIB // 2,
             "heldPages": 0, "tiers": [], "faultsPerSecond": 120.0, "waitsPerSecond": 12.0, "latencyP99Ns": 250000,
             "workload": "web", "workloadConfidence": 0.9, "workingSet": GIB, "record": {"phase": "none"}, **more}
 

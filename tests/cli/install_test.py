@@ -19,6 +19,7 @@ SRC = pathlib.Path(__file__).resolve().parents[2]
 WANTED = {
     "bin/tidemark": True,
     "sbin/tidemarkd": True,
+    "libexec/tidemark/tidemark-hook": True,
     "lib/systemd/system/tidemarkd.service": False,
     "lib/sysusers.d/tidemark.conf": False,
     "lib/tmpfiles.d/tidemark.conf": False,
@@ -81,11 +82,30 @@ class Install(unittest.TestCase):
         for line in ("Type=notify", "WatchdogSec=", "NoNewPrivileges=yes", "ProtectSystem=strict", "RestrictAddressFamilies="):
             self.assertIn(f"\n{line}", unit)
 
+    def test_the_hook_names_the_installed_program(self):
+        """What libvirt calls, with nothing of the build directory: without its program no domain of ours starts, and no guest dies."""
+        hook = self.configuration / "libvirt/hooks/qemu.d/tidemark"
+        program = f"{self.options['prefix']}/libexec/tidemark/tidemark-hook"
+        self.assertIn(f"program=${{TIDEMARK_HOOK:-{program}}}\n", hook.read_text())
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="tidemark-hook-")))
+        hook = shutil.copy(hook, folder)
+        pathlib.Path(hook).write_text(pathlib.Path(hook).read_text().replace(program, "/nonexistent" + program))
+        ours = b"<domain><name>d</name><metadata><memory xmlns='urn:tidemark:domain:1'/></metadata></domain>"
+        for operation in ("prepare", "start", "started", "stopped", "release", "reconnect", "attach", "migrate", "restore"):
+            for xml in (ours, b"<domain><name>d</name></domain>"):
+                with self.subTest(operation, xml=xml):
+                    ran = subprocess.run([hook, "d", operation, "begin", "-"], input=xml, capture_output=True)
+                    refused = xml == ours and operation in ("prepare", "migrate", "restore")
+                    self.assertEqual((ran.returncode, ran.stdout), (1 if refused else 0, b""), ran.stderr)
+
     def test_the_rule_of_doctor_is_the_installed_one(self):
         rule = [line for line in (self.prefix / "lib/udev/rules.d/60-tidemark.rules").read_text().splitlines()
                 if not line.startswith("#")]
         doctor = (SRC / "src/cli/doctor_libvirt.cc").read_text().replace('\\"', '"')
         self.assertIn(rule[0], doctor)
+        rule = [line for line in (self.prefix / "share/tidemark/apparmor-libvirtd").read_text().splitlines()
+                if not line.startswith("#")]
+        self.assertIn(f'"{rule[0]}\\n"', (SRC / "src/cli/doctor_apparmor.cc").read_text())
 
     def test_the_example_configuration(self):
         """Good as it is, and with every example in it taken as meant."""

@@ -11,17 +11,30 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from unix_http import UnixConnection  # noqa: E402
 
 
-def request(method, path, body=None, headers=None):
-    """Status and content of one request."""
+def exchange(method, path, body=None, headers=None):
+    """Status, content and ETag of one request."""
     connection = UnixConnection(RUN / "api.sock")
     try:
         connection.request(method, f"/api/v1{path}", json.dumps(body) if body is not None else None,
                            {"Content-Type": "application/json", **(headers or {})})
         answer = connection.getresponse()
         text = answer.read()
-        return answer.status, json.loads(text) if text else None
+        return answer.status, json.loads(text) if text else None, answer.getheader("ETag")
     finally:
         connection.close()
+
+
+def request(method, path, body=None, headers=None):
+    """Status and content of one request."""
+    return exchange(method, path, body, headers)[:2]
+
+
+def change(path, **members):
+    """Puts a resource back with other members."""
+    status, content, etag = exchange("GET", path)
+    require(status == 200, f"GET {path}: {status} {content}")
+    status, content = request("PUT", path, {**content, **members}, {"If-Match": etag})
+    require(status == 200, f"PUT {path}: {status} {content}")
 
 
 def get(path):

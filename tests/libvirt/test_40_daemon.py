@@ -4,7 +4,7 @@ import signal
 
 import api
 from guest import MIB, require, wait_for
-from host import CONFIG
+from host import CONFIG, RUN
 from vms import LIMIT, NAMESPACE, Vm, element
 
 
@@ -56,9 +56,42 @@ def test_bad_metadata_live(host):
     vm = Vm(host).define().start()
     api.wait_connected(vm)
     set_element(vm, "", "--live", mode="tiered", dram="lots")
+    wait_problem(vm, "lots")
+    vm.require_tiered({"pc.ram": LIMIT})
     set_element(vm, "", "--live", mode="tiered", dram="96MiB", floor="16MiB")
     wait_limit(vm, 96 * MIB)
+    require(api.guest(vm)["elementProblem"] is None, f"still a problem: {api.guest(vm)}")
     vm.wait_passes(1)
+
+
+def wait_problem(vm, word):
+    wait_for(lambda: word in (api.guest(vm)["elementProblem"] or ""), 60, f"the daemon does not say '{word}'", 0.1)
+
+
+def test_metadata_removed_live(host):
+    """The guest keeps what it has, and the daemon says so; a new element is in force again."""
+    host.start_daemon()
+    vm = Vm(host).define().start()
+    api.wait_connected(vm)
+    host.virsh("metadata", vm.name, NAMESPACE, "--remove", "--live")
+    wait_problem(vm, "removed")
+    vm.require_tiered({"pc.ram": LIMIT})
+    require(api.guest(vm)["dramFloor"] == 16 * MIB, f"another floor: {api.guest(vm)}")
+    set_element(vm, "", "--live", mode="tiered", dram="96MiB", floor="16MiB")
+    wait_limit(vm, 96 * MIB)
+    require(api.guest(vm)["elementProblem"] is None, f"still a problem: {api.guest(vm)}")
+
+
+def test_hook_not_heard(host):
+    """Nobody tells the daemon that a guest ended, but its file is gone: its floor and its record go all the same."""
+    host.start_daemon()
+    vm = Vm(host).define().start()
+    api.wait_connected(vm)
+    require(api.get("/status")["domains"] == 1, "the domain is not known")
+    host.remove_hook()
+    host.virsh("destroy", vm.name)
+    (RUN / "domains" / f"{vm.uuid}.json").unlink(missing_ok=True)
+    wait_for(lambda: api.get("/status")["domains"] == 0 and api.guest(vm) is None, 60, "it is still there", 0.1)
 
 
 def test_daemon_killed(host):
@@ -134,10 +167,20 @@ def test_group_of_the_element(host):
     for vm in vms:
         api.wait_connected(vm)
 
-    def members():
+    def group():
         groups = [one for one in api.get("/affinity_groups")["items"] if one["name"] == "db"]
-        return sorted(groups[0]["members"]) if groups else []
-    wait_for(lambda: members() == sorted(vm.uuid for vm in vms), 60, "not both are members", 0.1)
+        return groups[0] if groups else {"members": []}
+
+    def settings(vm):
+        info = vm.infos()["pc.ram"]
+        return info["cold-age"], info["eviction-policy"]
+    wait_for(lambda: sorted(group()["members"]) == sorted(vm.uuid for vm in vms), 60, "not both are members", 0.1)
+    for cold, eviction in ((300, "lfu"), (77, "fifo")):
+        require(all(settings(vm) != (cold, eviction) for vm in vms), "they have it already")
+        api.change(f"/affinity_groups/{group()['groupID']}", policy={"coldAge": cold, "evictionPolicy": eviction.upper()})
+        for vm in vms:
+            wait_for(lambda vm=vm, wanted=(cold, eviction): settings(vm) == wanted, 60,
+                     f"the policy does not reach {vm.name}", 0.05)
 
 
 def test_floor_does_not_fit(host):
@@ -163,7 +206,7 @@ def test_unknown_tier_with_the_daemon(host):
 
 
 def test_plugged_dimm_with_the_daemon(host):
-    """A change of the limit reaches a DIMM that was plugged in, too, in its proportion."""
+    """A DIMM that is plugged in brings its share of DRAM, and the cell keeps what it had; a change of the limit reaches both."""
     host.start_daemon()
     vm = Vm(host, linux=True, size=512 * MIB, plug_to=1024 * MIB,
             metadata=element(mode="tiered", dram="25%", floor="32MiB")).define().start()
@@ -172,11 +215,16 @@ def test_plugged_dimm_with_the_daemon(host):
     device.write_text("<memory model='dimm'><target><size unit='KiB'>262144</size>"
                       "<node>0</node></target></memory>")
     host.virsh("attach-device", vm.name, device, "--live")
-    vm.require_tiered({"ram-node0": 128 * MIB, "memdimm0": 64 * MIB})
+    limits = {"ram-node0": 128 * MIB, "memdimm0": 64 * MIB}
+    vm.require_tiered(limits)
+    wait_for(lambda: api.guest(vm)["memory"] == 768 * MIB, 60, "the daemon does not see the DIMM", 0.1)
+    rounds = api.get("/status")["arbiter"]["rounds"]
+    wait_for(lambda: api.get("/status")["arbiter"]["rounds"] >= rounds + 2, 60, "the arbiter stands still", 0.1)
+    vm.require_tiered(limits)
     set_element(vm, "", "--live", mode="tiered", dram="50%", floor="32MiB")
-
-    def in_proportion():
-        limits = {name: one["dram-limit"] for name, one in vm.infos().items()}
-        return (limits["ram-node0"] > 128 * MIB
-                and abs(limits["ram-node0"] - 2 * limits["memdimm0"]) <= 8 * MIB)
-    wait_for(in_proportion, 60, f"the shares stay apart: {vm.infos()}", 0.1)
+    wait_limit(vm, 256 * MIB, "ram-node0")
+    wait_limit(vm, 128 * MIB, "memdimm0")
+    status, content = api.request("PATCH", f"/guests/{vm.uuid}", {"dramLimit": 600 * MIB})
+    require(status == 200, f"PATCH beyond what it booted with: {status} {content}")
+    wait_limit(vm, 400 * MIB, "ram-node0")
+    wait_limit(vm, 200 * MIB, "memdimm0")

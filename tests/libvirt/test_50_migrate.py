@@ -99,7 +99,7 @@ def test_aborted(host):
                 subprocess.Popen(["virsh", "-q", "migrate", "--live", "--p2p", "--bandwidth", "1", vm.name,
                                   other.uri, *LOOPBACK], stdout=log, stderr=log) as command:
             wait_for(lambda: "Unbounded" in host.virsh("domjobinfo", vm.name), 60, "no migration begins", 0.1)
-            require(other.virsh("list", "--all", "--name") == vm.name, "nothing arrives")
+            wait_for(lambda: other.virsh("list", "--all", "--name") == vm.name, 60, "nothing arrives", 0.1)
             host.virsh("domjobabort", vm.name)
             require(command.wait(60) != 0, "virsh migrate says that it worked")
         require(host.state(vm.name) == "running", "it does not run on")

@@ -30,7 +30,7 @@ def guest(number):
         "uuid": guest_id(number), "name": f"web-{number:03}" if number % 2 else f"db-{number:03}",
         "title": "", "labels": [], "connected": connected, "memory": memory,
         "dramUsed": int(memory * (0.1 + 0.3 * busy)) if connected else 0, "dramLimit": memory // 2,
-        "dramFloor": memory // 10, "priority": 100, "settingsProblem": None,
+        "dramFloor": memory // 10, "priority": 100, "settingsProblem": None, "elementProblem": None,
         "group": None if number % 5 == 4 else {"groupID": guest_id(10000 + number % 3), "name": ("web", "db", "ci")[number % 3]},
         "policy": {"evictionPolicy": "LRU", "prefetchEnabled": True, "prefetchWindow": 10, "coldAge": 120},
         "stored": int(memory * 0.4 * busy), "heldPages": 3 if number == 7 else 0,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real tidemarkd on folders of its own, simulated guests, and a way to it for a browser: Chromium speaks only TCP, so
 a port on the loopback is passed on to the daemon's Unix socket."""
+import json
 import os
 import pathlib
 import socket
@@ -15,6 +16,7 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "support"))
 from unix_http import UnixConnection  # noqa: E402
 
+SRC = TESTS.parent / "src/daemon"
 SIMULATED = TESTS / "daemon/sim_guests.py"
 DEADLINE = 60
 
@@ -94,6 +96,21 @@ class Daemon:
         server = Server(("127.0.0.1", 0), Pass)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server, f"http://127.0.0.1:{server.server_address[1]}/"
+
+
+def full_metrics(program):
+    """/metrics of a daemon with guests of a group, once all of it is there."""
+    daemon = Daemon(program)
+    try:
+        daemon.simulate(3)
+        # Profiles come last.
+        daemon.wait_for(lambda: daemon.ask("GET", "/metrics")[1].count("tidemark_guest_working_set_bytes{") > 0)
+        members = [guest["uuid"] for guest in json.loads(daemon.ask("GET", "/api/v1/guests")[1])["items"]]
+        daemon.ask("POST", "/api/v1/affinity_groups", json.dumps({"name": "g", "members": members}))
+        daemon.wait_for(lambda: "tidemark_group_guests{" in daemon.ask("GET", "/metrics")[1])
+        return daemon.ask("GET", "/metrics")[1]
+    finally:
+        daemon.close()
 
 
 def copy(source, sink):
