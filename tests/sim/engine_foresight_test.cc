@@ -196,25 +196,6 @@ TEST_CASE("a huge order of pages that need no read lets others at the lock in be
     }));
 }
 
-TEST_CASE("walks side by side are all read ahead, region by region", "[sim]") {
-    constexpr std::uint32_t walks = 4, length = 8 * kRegionPages;
-    Machine machine({.pages = 70000, .guest_limit = 68000, .nvme_pages = 70000, .qlc_pages = 0});
-    for (std::uint32_t page = 0; page < walks * length; ++page)
-        machine.write(PageIndex{page});
-    machine.set_guest_limit(200);
-    REQUIRE(eventually([&] { return machine.memory->dram_pages() <= 200; }));
-    machine.set_guest_limit(68000);
-    const std::uint64_t read = machine.backend->report().counters.faults_stored;
-    std::uint32_t bad = 0;
-    for (std::uint32_t page = 0; page < length; ++page)
-        for (std::uint32_t walk = 0; walk < walks; ++walk)
-            bad += machine.verify(PageIndex{walk * length + page}) ? 0u : 1u;
-    CHECK(bad == 0);
-    // Until they are known for walks; a region that none has been read ahead of takes 16.
-    CHECK(machine.backend->report().counters.faults_stored - read <= walks * 16);
-    CHECK(machine.prefetched(Origin::streams) > walks * length * 9 / 10);
-}
-
 // Everything that the log has of a run of the machine, in its order.
 std::vector<Access> logged(Machine &machine) {
     std::vector<Access> accesses;

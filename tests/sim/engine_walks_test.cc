@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Guests that walk through their memory, and the regions that are read ahead of them.
+#include "sim_machine.h"
+
+#include <thread>
+
+namespace tidemark::sim {
+namespace {
+
+std::uint64_t read_on_demand(Machine &machine) {
+    return machine.backend->report().counters.faults_stored;
+}
+
+TEST_CASE("walks side by side are all read ahead, region by region", "[sim]") {
+    constexpr std::uint32_t walks = 4, length = 8 * kRegionPages;
+    Machine machine({.pages = 70000, .guest_limit = 68000, .nvme_pages = 70000, .qlc_pages = 0});
+    for (std::uint32_t page = 0; page < walks * length; ++page)
+        machine.write(PageIndex{page});
+    machine.set_guest_limit(200);
+    REQUIRE(eventually([&] { return machine.memory->dram_pages() <= 200; }));
+    machine.set_guest_limit(68000);
+    const std::uint64_t read = read_on_demand(machine);
+    std::uint32_t bad = 0;
+    for (std::uint32_t page = 0; page < length; ++page)
+        for (std::uint32_t walk = 0; walk < walks; ++walk)
+            bad += machine.verify(PageIndex{walk * length + page}) ? 0u : 1u;
+    CHECK(bad == 0);
+    // Until they are known for walks; a region that none has been read ahead of takes 16.
+    CHECK(read_on_demand(machine) - read <= walks * 16);
+    CHECK(machine.prefetched(Origin::streams) > walks * length * 9 / 10);
+}
+
+// Region 0 has stored pages between memory that was never touched; the regions behind it are stored. A walk over
+// zeros reads nothing, so it goes on while the disk is held.
+struct Crossing {
+    static constexpr std::uint32_t kStored = 100, kZeros = 300, kStoredRegions = 5;
+    static constexpr std::uint32_t kEnd = kStoredRegions * kRegionPages;
+    Crossing() {
+        for (std::uint32_t page = kStored; page < machine.backend->pages(); ++page)
+            if (page < kZeros || page >= kRegionPages)
+                machine.write(PageIndex{page});
+        machine.set_guest_limit(200); // what was written last stays
+        REQUIRE(eventually([&] { return machine.pages_in(PageState::stored) >= kOut; }));
+        for (std::uint32_t page = 0; page < kEnd; ++page)
+            REQUIRE_FALSE(machine.memory->guest_present(PageIndex{page}));
+        machine.set_guest_limit(10000); // so much that one region is read ahead at a time
+    }
+    bool walk(std::uint32_t from, std::uint32_t to) {
+        bool good = true;
+        for (std::uint32_t page = from; page < to; ++page)
+            good = machine.verify(PageIndex{page}) && good;
+        return good;
+    }
+    static constexpr std::uint32_t kPages = 10 * kRegionPages;
+    static constexpr std::uint32_t kOut = kPages - kRegionPages + kZeros - kStored - 200;
+    Machine machine{
+        {.pages = kPages, .guest_limit = 6000, .nvme_pages = 2 * kPages, .qlc_pages = 0}};
+};
+
+TEST_CASE("a walk that meets a region another one has under way is read ahead behind it", "[sim]") {
+    Crossing crossing;
+    Machine &machine = crossing.machine;
+    const auto late = [&] {
+        return machine.backend->report().counters.prefetch.late[index_of(Origin::streams)];
+    };
+    machine.disks[0]->hold();
+    bool first_good = false, second_good = false;
+    // The first walk waits for the page it needs, and has the region behind it read.
+    std::thread first([&] { first_good = crossing.walk(0, Crossing::kStored + 1); });
+    CHECK(eventually([&] { return machine.pages_in(PageState::loading) > kRegionPages; }));
+    CHECK(late() == 0);
+    // The second one comes to that region from elsewhere.
+    std::thread second([&] { second_good = crossing.walk(Crossing::kZeros, kRegionPages + 1); });
+    CHECK(eventually([&] { return late() == 1; }));
+    const std::uint64_t issued = machine.prefetched(Origin::streams);
+    machine.disks[0]->let_go();
+    first.join();
+    second.join();
+    CHECK(first_good);
+    CHECK(second_good);
+    // The next region is read before anyone comes to it.
+    CHECK(eventually([&] { return machine.prefetched(Origin::streams) >= issued + kRegionPages; }));
+    for (std::uint32_t region = 1; region < Crossing::kStoredRegions; ++region) {
+        const std::uint64_t read = read_on_demand(machine);
+        CHECK(crossing.walk(region * kRegionPages, (region + 1) * kRegionPages));
+        // One if the guest is there before the region is; a walk that has to be found out anew takes five.
+        CHECK(read_on_demand(machine) - read <= 1);
+    }
+    CHECK(machine.count_bad() == 0);
+}
+
+} // namespace
+} // namespace tidemark::sim
