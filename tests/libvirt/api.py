@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests to the daemon over its Unix socket."""
 import json
-import pathlib
-import sys
 
 from guest import require, wait_for
 from host import RUN
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from unix_http import UnixConnection  # noqa: E402
+from unix_http import UnixConnection
 
 
 def exchange(method, path, body=None, headers=None):

@@ -4,6 +4,7 @@
 run.py has put us into mount and process namespaces: mounts made here are seen by nobody else, and no
 process outlives the run.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import stat
 import subprocess
 
 import guest
+import processes
 from guest import BUILD, Skip, TestFailure, require, wait_for
 
 # As which libvirt runs QEMU in Debian: the user and groups that its libvirt-daemon-system makes.
@@ -132,7 +134,7 @@ class Process:
                                             stderr=log, stdin=subprocess.DEVNULL, cwd="/")
         try:
             wait_for(lambda: ready() or self.ended(), 60, f"{name} does not come up")
-        except TestFailure:
+        except BaseException:
             self.stop(signal.SIGKILL)
             raise
         require(not self.ended(), f"{name} ended at once: {self.log.read_text()[-1000:]}")
@@ -141,14 +143,8 @@ class Process:
         return self.process.poll() is not None
 
     def stop(self, how=signal.SIGTERM):
-        if not self.ended():
-            self.process.send_signal(how)
-        try:
-            return self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise TestFailure(f"{self.name} does not end: {self.log.read_text()[-1000:]}") from None
+        require(processes.end(self.process, how), f"{self.name} does not end: {self.log.read_text()[-1000:]}")
+        return self.process.returncode
 
 
 class Host:
@@ -210,6 +206,13 @@ class Host:
         if check and done.returncode:
             raise TestFailure(f"virsh {' '.join(map(str, words))}: {done.stdout.strip()}")
         return done.stdout.strip()
+
+    @contextlib.contextmanager
+    def virsh_meanwhile(self, *words):
+        """A virsh that runs while the block does something else, and no longer."""
+        with open(self.folder / "virsh-meanwhile.log", "ab") as log, \
+                processes.running(["virsh", "-q", *words], stdout=log, stderr=log) as command:
+            yield command
 
     def refused(self, *words):
         """What virsh says to something that must not work."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,10 +15,12 @@ import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "qemu"))
+sys.path.insert(0, str(HERE.parent / "support"))
 
 # pylint: disable=wrong-import-position
 import guest  # noqa: E402
 import host  # noqa: E402
+import processes  # noqa: E402
 from guest import TestFailure  # noqa: E402
 
 NAME = "other-host"
@@ -62,10 +65,13 @@ class Peer:
     def __exit__(self, *_):
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        self.process.wait(180)
-        self.process.stdout.close()
-        self.sockets.cleanup()
-        self.scratch.cleanup()
+        try:
+            self.process.wait(180)
+        finally:
+            processes.end(self.process, signal.SIGKILL)
+            self.process.stdout.close()
+            self.sockets.cleanup()
+            self.scratch.cleanup()
 
     def answer(self):
         line = self.process.stdout.readline()

@@ -18,6 +18,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "qemu"))
+sys.path.insert(0, str(HERE.parent / "support"))
 import guest  # noqa: E402
 import host  # noqa: E402
 import suite  # noqa: E402

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`virsh migrate` of tiered domains between two hosts."""
 import filecmp
-import subprocess
 
-from guest import MIB, require, wait_for
+from guest import MIB, PAGE, require, wait_for
 from peer import Peer
-from vms import LIMIT, SIZE, Vm
+from vms import LIMIT, SIZE, Vm, element
 
 BOTH = {"pc.ram": LIMIT}
 # Every word of most of RAM is checked by the guest as it goes round: the source is gone after a migration. It only
@@ -20,6 +19,24 @@ def moved(vm, here, there, there_uri, *words):
     here.virsh("migrate", "--live", vm.name, there_uri, *LOOPBACK, *words)
     require(here.virsh("list", "--name") == "", "it still runs where it was")
     require(there.state(vm.name) == "running", "it does not run where it went")
+
+
+def require_as_warm(before, after):
+    """Each page went to where the source said it belongs: cold ones into a tier without a fault and without having been
+    in DRAM as guest memory. A destination that is not told takes all of them as they come, and evicts later."""
+    counters = after["counters"]
+    require(before["pages"]["stored"] > 20000, f"nothing was cold at the source: {before['pages']}")
+    # What firmware and devices touched is served by faults, and that is all.
+    require(counters["faults"] < 200 and counters["faults-stored"] < 20, f"pages came in by faults: {counters}")
+    # All but what waits for a batch of 2 MiB to be full.
+    require(after["pages"]["stored"] * PAGE >= before["pages"]["stored"] * PAGE - 6 * MIB,
+            f"cold pages stayed in DRAM: {after['pages']}, and were {before['pages']}")
+    require(after["pages"]["resident"] > 0, f"nothing is in DRAM: {after['pages']}")
+
+
+def group_of(place, vm):
+    """The affinity group, as the guest's QEMU has it."""
+    return place.qmp(vm.name, "qom-get", {"path": "/objects/pc.ram", "property": "group"})
 
 
 class At:
@@ -38,16 +55,20 @@ class At:
 
 def test_there_and_back(host):
     """Tiered on both hosts, with what each host's hook decided, and no word of memory changed."""
-    vm = Vm(host, job=ALL_WORDS).define().start()
+    grouped = element("<tidemark:affinity group='db'/>", mode="tiered", dram="25%", floor="16MiB")
+    vm = Vm(host, metadata=grouped, job=ALL_WORDS).define().start()
     with Peer(host) as other:
         vm.wait_passes()
         vm.wait_evicted(100)
+        group = group_of(host, vm)
+        require(group, "it is in no group")
         moved(vm, host, other, other.uri, "--persistent")
         require(host.domain_file(vm) is None, "the hook left its file where the guest was")
         require(not list(host.tiers.iterdir()), "tier files stay where it was")
         require(other.has_domain_file(vm), "the hook wrote no file where it went")
         with At(vm, other):
             vm.require_tiered(BOTH)
+            require(group_of(other, vm) == group, "it is in another group there")
             vm.wait_passes()
             vm.wait_evicted(100)
         host.virsh("-c", other.uri, "migrate", "--live", vm.name, "qemu:///system", *LOOPBACK)
@@ -71,7 +92,7 @@ def test_through_libvirtd(host):
 
 
 def test_every_byte(host):
-    """A paused guest: all of its RAM is the same after the move."""
+    """A paused guest: all of its RAM is the same after the move, and as warm."""
     vm = Vm(host).define().start()
     with Peer(host) as other:
         vm.wait_passes()
@@ -79,8 +100,11 @@ def test_every_byte(host):
         host.virsh("suspend", vm.name)
         paths = [host.folder / "here.ram", host.folder / "there.ram"]
         host.qmp(vm.name, "pmemsave", {"val": MIB, "size": SIZE - MIB, "filename": str(paths[0])})
+        before = vm.infos()["pc.ram"]
         host.virsh("migrate", vm.name, other.uri, *LOOPBACK, "--live")
         require(other.state(vm.name) == "paused", "it was paused")
+        with At(vm, other):
+            require_as_warm(before, vm.infos()["pc.ram"])
         other.qmp(vm.name, "pmemsave", {"val": MIB, "size": SIZE - MIB, "filename": str(paths[1])})
         require(filecmp.cmp(*paths, shallow=False), "RAM differs")
         other.virsh("resume", vm.name)
@@ -95,9 +119,8 @@ def test_aborted(host):
     vm = Vm(host, job=ALL_WORDS).define().start()
     with Peer(host) as other:
         vm.wait_passes()
-        with open(host.folder / "migrate.log", "wb") as log, \
-                subprocess.Popen(["virsh", "-q", "migrate", "--live", "--p2p", "--bandwidth", "1", vm.name,
-                                  other.uri, *LOOPBACK], stdout=log, stderr=log) as command:
+        with host.virsh_meanwhile("migrate", "--live", "--p2p", "--bandwidth", "1", vm.name, other.uri,
+                                  *LOOPBACK) as command:
             wait_for(lambda: "Unbounded" in host.virsh("domjobinfo", vm.name), 60, "no migration begins", 0.1)
             wait_for(lambda: other.virsh("list", "--all", "--name") == vm.name, 60, "nothing arrives", 0.1)
             host.virsh("domjobabort", vm.name)

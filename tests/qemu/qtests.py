@@ -12,13 +12,15 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import processes  # noqa: E402
 
 ORDERS = [{"execute": "qmp_capabilities"},
           {"execute": "tiered-migration-configure", "arguments": {"learn": True, "predictor": "on"}, "id": "configure"}]
@@ -91,14 +93,11 @@ def run(options):
         for name in options.p:
             words += ["-p", name]
         with open(log, "w", encoding="utf-8") as out:
-            with subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, cwd=place, stdin=subprocess.DEVNULL,
-                                  start_new_session=True,
-                                  env={**os.environ, "QTEST_QEMU_BINARY": str(wrapper), "TMPDIR": place}) as program:
+            with processes.running(words, stdout=out, stderr=subprocess.STDOUT, cwd=place, stdin=subprocess.DEVNULL,
+                                   env={**os.environ, "QTEST_QEMU_BINARY": str(wrapper), "TMPDIR": place}) as program:
                 try:
                     how = f"it ended with {program.wait(options.timeout)}"
                 except subprocess.TimeoutExpired:
-                    os.killpg(program.pid, signal.SIGKILL)  # its QEMUs too
-                    program.wait()
                     how = f"not done after {options.timeout} s, and ended"
     found = results(log.read_text(errors="replace"))
     if program.returncode and not found["failed"]:

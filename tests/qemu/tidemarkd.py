@@ -4,6 +4,7 @@ does it, started by the tests."""
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import uuid
@@ -12,6 +13,7 @@ from guest import BUILD, MIB, Skip, require, wait_for
 from machines import tier_directory
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import processes  # noqa: E402
 from unix_http import UnixConnection  # noqa: E402
 
 
@@ -39,12 +41,15 @@ class Tidemarkd:
         environment = dict(os.environ, LIBVIRT_DEFAULT_URI="")
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment)
-        wait_for(lambda: self.answers() or self.ended(), 60, f"tidemarkd does not answer: {self.log}")
+        try:
+            wait_for(lambda: self.answers() or self.ended(), 60, f"tidemarkd does not answer: {self.log}")
+        except BaseException:
+            processes.end(self.process, signal.SIGKILL)
+            raise
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(30)
+        require(processes.end(self.process), f"tidemarkd does not end: {self.log}")
 
     def ended(self):
         require(self.process.poll() is None, f"tidemarkd ended: {self.log.read_text()[-1000:]}")
