@@ -16,6 +16,10 @@ constexpr double kBelief = 4;
 constexpr std::array<double, 10> kMadeUp{-1.28, -0.81, -0.53, -0.30, -0.10,
                                          0.10,  0.30,  0.53,  0.81,  1.28};
 
+// From so many real errors on, the highest but one of them is such a bound by itself, and made-up ones would only make it
+// too wide where the model is better than its own bounds.
+constexpr std::size_t kEnough = 19;
+
 // Times and bytes err in proportion; a downtime by milliseconds, whatever its length.
 bool in_proportion(Quantity quantity) {
     return quantity != Quantity::downtime;
@@ -70,8 +74,7 @@ Bound ForecastErrors::adjusted(Quantity quantity, Bound forecast) const {
             scores.push_back((error.actual[index] - moved(quantity, then.p50)) /
                              std::max(then.p90 - then.p50, least_distance(quantity, then.p50)));
     }
-    // With many real errors the made-up ones only blur the answer.
-    if (scores.size() >= 5 * kMadeUp.size())
+    if (scores.size() >= kMadeUp.size() + kEnough)
         scores.erase(scores.begin(), scores.begin() + kMadeUp.size());
     const double p50 = moved(quantity, forecast.p50);
     const double distance =
