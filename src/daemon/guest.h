@@ -28,6 +28,7 @@ struct GuestEvent {
 struct RecordState {
     enum class Phase : std::uint8_t { none, recording, saved, failed };
     Phase phase = Phase::none;
+    bool gives_way = false; // while recording: nobody asked for it, so whoever asks takes its place
     std::int64_t ends_unix_ms = 0; // while recording
     std::uint64_t pages = 0;       // when saved
     std::string sentence;          // when failed

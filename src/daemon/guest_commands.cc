@@ -193,8 +193,9 @@ void Guests::execute(const std::string &uuid, const std::string &command, const 
         impl_->execute(*entry, command, arguments, std::move(done));
 }
 
-void Guests::record(const std::string &uuid, std::chrono::seconds length, Done<Nothing> done) {
-    impl_->record(uuid, length, std::move(done));
+void Guests::record(const std::string &uuid, std::chrono::seconds length, RecordWhy why,
+                    Done<Nothing> done) {
+    impl_->record(uuid, length, why, std::move(done));
 }
 
 void Guests::replay(const std::string &uuid, const std::string &from_uuid,

@@ -34,7 +34,7 @@ std::string group_of(const Guest &guest) {
 
 } // namespace
 
-void Guests::Impl::record(const std::string &uuid, std::chrono::seconds length,
+void Guests::Impl::record(const std::string &uuid, std::chrono::seconds length, RecordWhy why,
                           Done<Nothing> done) {
     GuestEntry *entry = connected(uuid, done);
     if (entry == nullptr)
@@ -42,30 +42,36 @@ void Guests::Impl::record(const std::string &uuid, std::chrono::seconds length,
     if (length.count() < 1 || length.count() > domain::kRecordMost)
         return later(
             done, fail(EINVAL, "seconds: it must be 1 to " + std::to_string(domain::kRecordMost)));
-    if (entry->guest.record.phase == RecordState::Phase::recording)
+    const RecordState &before = entry->guest.record;
+    const bool recording = before.phase == RecordState::Phase::recording;
+    if (recording && (!before.gives_way || why == RecordWhy::warm_up))
         return later(done, fail(EBUSY, "the guest records already"));
     for (const std::string &id : backends(*entry))
         if (!is_file_name(id))
             return later(done, fail(EINVAL, "the guest's backend '" + one_line(id, 64) +
                                                 "' cannot name a file"));
-    RecordState &state = entry->guest.record;
-    state = {RecordState::Phase::recording, unix_ms_now() + length.count() * 1000, 0, ""};
+    if (recording)
+        drop_recording(*entry);
+    entry->guest.record = {RecordState::Phase::recording, false,
+                           unix_ms_now() + length.count() * 1000, 0, ""};
     for_backends(
         *entry, "tiered-memory-record-start",
         [](const std::string &backend) {
             return json{{"id", backend}};
         },
-        [weak = weak_from_this(), of = std::weak_ptr(shared(*entry)), length,
+        [weak = weak_from_this(), of = std::weak_ptr(shared(*entry)), length, why,
          done = std::move(done)](const Result<std::vector<json>> &answers) {
             const auto self = weak.lock();
             const auto guest = of.lock();
             if (!self || !guest)
                 return;
             if (!answers) {
-                guest->guest.record = {RecordState::Phase::failed, 0, 0, answers.error().sentence};
+                guest->guest.record = {RecordState::Phase::failed, false, 0, 0,
+                                       answers.error().sentence};
                 self->drop_recording(*guest);
                 return done(tl::unexpected<Error>(answers.error()));
             }
+            guest->guest.record.gives_way = why == RecordWhy::warm_up;
             guest->record_timer.expires_after(length);
             guest->record_timer.async_wait([weak, of](boost::system::error_code cancelled) {
                 const auto impl = weak.lock();
@@ -85,9 +91,10 @@ void Guests::Impl::drop_recording(GuestEntry &entry) {
 }
 
 void Guests::Impl::end_record(GuestEntry &entry) {
+    entry.guest.record.gives_way = false; // its end is under way
     const Exchange folder = exchange(entry);
     if (const auto ready = folder.prepare(); !ready) {
-        entry.guest.record = {RecordState::Phase::failed, 0, 0, ready.error().sentence};
+        entry.guest.record = {RecordState::Phase::failed, false, 0, 0, ready.error().sentence};
         drop_recording(entry);
         return;
     }
@@ -114,9 +121,9 @@ void Guests::Impl::end_record(GuestEntry &entry) {
             if (saved)
                 saved = write_note(to + "/group", group_of(guest));
             if (saved)
-                guest.record = {RecordState::Phase::saved, 0, *pages, ""};
+                guest.record = {RecordState::Phase::saved, false, 0, *pages, ""};
             else
-                guest.record = {RecordState::Phase::failed, 0, 0, saved.error().sentence};
+                guest.record = {RecordState::Phase::failed, false, 0, 0, saved.error().sentence};
             if (!saved)
                 spdlog::warn("guest {}: its working set was not recorded: {}", guest.uuid,
                              one_line(saved.error().sentence));

@@ -134,8 +134,10 @@ class Guests {
                          Done<std::uint64_t> done);
     void set_workload(const std::string &uuid, const std::string &workload, Done<Nothing> done);
     // Records all backends for so long, then saves below state_dir. done: recording has begun;
-    // how it went on stands in Guest::record.
-    void record(const std::string &uuid, std::chrono::seconds length, Done<Nothing> done);
+    // how it went on stands in Guest::record. One for a warm-up ends, unsaved, when another is asked for.
+    enum class RecordWhy : std::uint8_t { asked, warm_up };
+    void record(const std::string &uuid, std::chrono::seconds length, RecordWhy why,
+                Done<Nothing> done);
     // Brings back what record() saved of this guest, or of another one of its group: pages ordered.
     void replay(const std::string &uuid, const std::string &from_uuid, Done<std::uint64_t> done);
     // What was learnt goes to state_dir, below the guest's group; loaded by itself into new members.

@@ -159,7 +159,8 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     static Result<std::uint64_t> pages_in(const std::vector<json> &answers);
 
     // guest_records.cc: working sets
-    void record(const std::string &uuid, std::chrono::seconds length, Done<Nothing> done);
+    void record(const std::string &uuid, std::chrono::seconds length, RecordWhy why,
+                Done<Nothing> done);
     void end_record(GuestEntry &entry);
     void drop_recording(GuestEntry &entry);
     void replay(const std::string &uuid, const std::string &from_uuid, Done<std::uint64_t> done);

@@ -162,7 +162,7 @@ void record(Guests &guests, const HttpRequest &request, const HttpReply &reply) 
         return reply(problem(seconds.error()));
     }
     guests.record(
-        *uuid, std::chrono::seconds(*seconds),
+        *uuid, std::chrono::seconds(*seconds), Guests::RecordWhy::asked,
         [reply, length = *seconds](const Result<Guests::Nothing> &begun) {
             reply(begun ? json_response({{"seconds", length}}, 202) : problem(begun.error()));
         });

@@ -110,9 +110,10 @@ TEST_CASE("a working set is recorded and brought back") {
     auto web = bench.boot(kWeb, "web-1", {{"a", kGiB}, {"b", kGiB}});
     const Guest &guest = *bench.guests->find(kWeb);
     Waiting<Guests::Nothing> begun, twice, too_long;
-    bench.guests->record(kWeb, std::chrono::seconds(1), begun.done());
-    bench.guests->record(kWeb, std::chrono::seconds(1), twice.done());
-    bench.guests->record(kWeb, std::chrono::seconds(domain::kRecordMost + 1), too_long.done());
+    bench.guests->record(kWeb, std::chrono::seconds(1), Guests::RecordWhy::asked, begun.done());
+    bench.guests->record(kWeb, std::chrono::seconds(1), Guests::RecordWhy::asked, twice.done());
+    bench.guests->record(kWeb, std::chrono::seconds(domain::kRecordMost + 1),
+                         Guests::RecordWhy::asked, too_long.done());
     CHECK(begun.in(bench));
     CHECK(twice.in(bench).error().code == EBUSY);
     CHECK(too_long.in(bench).error().code == EINVAL);
@@ -146,7 +147,7 @@ TEST_CASE("a recording that QEMU refuses or does not survive is shown as failed"
     Waiting<Guests::Nothing> refused, begun;
     web->qemu->answer("tiered-memory-record-start",
                       [](const json &) { return FakeQemu::error("it records already"); });
-    bench.guests->record(kWeb, std::chrono::seconds(60), refused.done());
+    bench.guests->record(kWeb, std::chrono::seconds(60), Guests::RecordWhy::asked, refused.done());
     CHECK(refused.in(bench).error().sentence == "it records already");
     CHECK(guest.record.phase == RecordState::Phase::failed);
     // The daemon that began it may have died: what it left is thrown away, not written anywhere.
@@ -155,11 +156,30 @@ TEST_CASE("a recording that QEMU refuses or does not survive is shown as failed"
     CHECK(web->qemu->received("tiered-memory-record-save")[0]["arguments"] ==
           json{{"id", "pc.ram"}});
     web->qemu->answer("tiered-memory-record-start", json::object());
-    bench.guests->record(kWeb, std::chrono::seconds(60), begun.done());
+    bench.guests->record(kWeb, std::chrono::seconds(60), Guests::RecordWhy::asked, begun.done());
     CHECK(begun.in(bench));
     web->qemu->close();
     REQUIRE(bench.until([&] { return guest.record.phase == RecordState::Phase::failed; }));
     CHECK(guest.record.sentence.find("went away") != std::string::npos);
+}
+
+TEST_CASE("a record somebody asks for takes the place of one for a warm-up") {
+    GuestsBench bench;
+    auto web = bench.boot(kWeb, "web-1");
+    const Guest &guest = *bench.guests->find(kWeb);
+    const auto record = [&](int seconds, Guests::RecordWhy why) {
+        Waiting<Guests::Nothing> begun;
+        bench.guests->record(kWeb, std::chrono::seconds(seconds), why, begun.done());
+        return begun.in(bench);
+    };
+    CHECK(record(600, Guests::RecordWhy::warm_up));
+    CHECK(record(600, Guests::RecordWhy::warm_up).error().code == EBUSY);
+    CHECK(record(1, Guests::RecordWhy::asked));
+    CHECK(record(1, Guests::RecordWhy::warm_up).error().code == EBUSY);
+    // The first one was thrown away before the second began, and the second is saved.
+    CHECK(web->qemu->received("tiered-memory-record-save").size() == 1);
+    REQUIRE(bench.until([&] { return guest.record.phase == RecordState::Phase::saved; }));
+    CHECK(guest.record.pages == 11);
 }
 
 TEST_CASE("what one member learnt, a new one of the same group begins with") {

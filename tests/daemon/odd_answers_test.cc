@@ -109,7 +109,8 @@ TEST_CASE("odd answers to what somebody asked for") {
     bench.guests->cancel_prefetch(kWeb, std::nullopt, refused);
     REQUIRE(bench.until([&] { return failed == 2; }));
     const Guest &guest = *bench.guests->find(kWeb);
-    bench.guests->record(kWeb, std::chrono::seconds(1), [](const Result<Guests::Nothing> &) {});
+    bench.guests->record(kWeb, std::chrono::seconds(1), Guests::RecordWhy::asked,
+                         [](const Result<Guests::Nothing> &) {});
     REQUIRE(bench.until([&] { return guest.record.phase == RecordState::Phase::failed; }));
     CHECK(guest.record.sentence.find("pages") != std::string::npos);
 
@@ -117,7 +118,8 @@ TEST_CASE("odd answers to what somebody asked for") {
     odd->qemu->answer("tiered-memory-record-save", [](const json &arguments) {
         return SimulatedGuest::write(arguments, "working set", {{"pages", 11}});
     });
-    bench.guests->record(kWeb, std::chrono::seconds(1), [](const Result<Guests::Nothing> &) {});
+    bench.guests->record(kWeb, std::chrono::seconds(1), Guests::RecordWhy::asked,
+                         [](const Result<Guests::Nothing> &) {});
     REQUIRE(bench.until([&] { return guest.record.phase == RecordState::Phase::saved; }));
     bench.guests->replay(kWeb, kWeb, refused);
     REQUIRE(bench.until([&] { return failed == 3; }));
