@@ -274,9 +274,12 @@ def test_bad_orders(folder):
             refused(vm, "tiered-memory-prefetch", [word], id="ram0", ranges=[good], **terms)
         require(query(vm)["prefetch-queued"] == 0 and prefetched(vm, "request")["issued"] == 0,
                 f"something was brought in: {query(vm)}")
-        order(vm, (32, 32))
-        wait_for(lambda: prefetched(vm, "request")["issued"] * PAGE > 24 * MIB, 30,
-                 "a good order is not done")
+        # The whole of what the guest walks: which part of it is still in DRAM depends on where it was stopped.
+        stored = query(vm)["pages"]["stored"]
+        order(vm, (16, 320))
+        wait_for(lambda: query(vm)["prefetch-queued"] == 0, 60, "the queue does not empty")
+        issued = prefetched(vm, "request")["issued"]
+        require(issued > 0.8 * stored > 128 * MIB // PAGE, f"{issued} of {stored} pages came: {query(vm)}")
 
 
 def test_orders_with_terms(folder):
