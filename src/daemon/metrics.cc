@@ -55,6 +55,9 @@ void add_guest(Families &to, const Guest &guest) {
              labels, guest.settings.priority);
     to.gauge("tidemark_guest_settings_refused", "1 if its QEMU refused its settings.", labels,
              guest.settings_problem.empty() ? 0 : 1);
+    to.gauge("tidemark_guest_element_problem",
+             "1 if its domain's element as it is now has no effect.", labels,
+             guest.element_problem.empty() ? 0 : 1);
     to.counter("tidemark_guest_poll_failures_total",
                "Questions to the guest's QEMU without a good answer.", labels,
                number(guest.poll_failures));

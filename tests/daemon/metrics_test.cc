@@ -66,6 +66,34 @@ TEST_CASE("metrics tell what QEMU told") {
     CHECK(later.find("tidemark_guest_up{uuid=\"11111111") != std::string::npos);
 }
 
+TEST_CASE("what a guest does not take is a metric") {
+    GuestsBench bench;
+    Metrics metrics(*bench.guests);
+    bench.source.group = GuestGroup{"g", "web", std::nullopt, {}};
+    bench.source.group->policy.cold = 7;
+    auto web = bench.boot(kWeb, "web");
+    auto db = bench.boot(kDb, "db");
+    const std::string of_web = std::string("{uuid=\"") + kWeb + R"(",name="web"})";
+    const std::string of_db = std::string("{uuid=\"") + kDb + R"(",name="db"})";
+    const auto is = [&](const std::string &series, int value) {
+        return has_line(metrics.text(), series + " " + std::to_string(value));
+    };
+    CHECK(is("tidemark_guest_element_problem" + of_web, 0));
+    CHECK(is("tidemark_guest_settings_refused" + of_web, 0));
+    bench.guests->set_element_problem(kWeb, "dram: 'lots' is no size");
+    CHECK(is("tidemark_guest_element_problem" + of_web, 1));
+    CHECK(is("tidemark_guest_settings_refused" + of_web, 0));
+    CHECK(is("tidemark_guest_element_problem" + of_db, 0));
+    bench.guests->set_element_problem(kWeb, "");
+    CHECK(is("tidemark_guest_element_problem" + of_web, 0));
+
+    db->refuse = "cold-age must be even";
+    bench.source.group->policy.cold = 9;
+    bench.guests->refresh_all();
+    REQUIRE(bench.until([&] { return is("tidemark_guest_settings_refused" + of_db, 1); }));
+    CHECK(is("tidemark_guest_element_problem" + of_db, 0));
+}
+
 TEST_CASE("names are cut between characters: half of one would make Prometheus refuse everything") {
     for (const std::size_t before : {126U, 127U}) {
         CAPTURE(before);
