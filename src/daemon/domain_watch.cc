@@ -32,7 +32,8 @@ class DomainWatch::Impl : public std::enable_shared_from_this<Impl> {
   public:
     Impl(boost::asio::io_context &io, const domain::HostConfig &config, Domains &domains,
          Guests &guests, DomainWatchTimes times)
-        : io_(io), config_(config), domains_(domains), guests_(guests), times_(times), timer_(io) {}
+        : io_(io), config_(config), domains_(domains), guests_(guests), times_(times), timer_(io),
+          left_(std::make_shared<LeftFiles>(config, guests, times.ask)) {}
 
     void look();
     void changed(const std::string &uuid);
@@ -50,6 +51,7 @@ class DomainWatch::Impl : public std::enable_shared_from_this<Impl> {
     Guests &guests_;
     const DomainWatchTimes times_;
     boost::asio::steady_timer timer_;
+    const std::shared_ptr<LeftFiles> left_;
 
   private:
     // As a domain: a QEMU that libvirt does not know has no end but its own.
@@ -97,6 +99,7 @@ void DomainWatch::Impl::look() {
         }
     }
     missing_ = std::move(missing);
+    left_->look(now);
     timer_.expires_after(times_.look);
     timer_.async_wait([weak = weak_from_this()](boost::system::error_code cancelled) {
         if (const auto self = weak.lock(); self && !cancelled) {
@@ -234,6 +237,10 @@ void DomainWatch::follow(const LibvirtDomainChange &change) {
     } else if (change.kind != Kind::undefined && change.active) {
         impl_->take_element(change);
     }
+}
+
+void DomainWatch::ask_with(LeftFiles::Ask ask) {
+    impl_->left_->ask_with(std::move(ask));
 }
 
 void DomainWatch::guest_connected(const Guest &guest) {

@@ -67,6 +67,11 @@ std::string uuid_of(virDomain *domain) {
 // hangs: then the thread is left behind, and finds nobody to tell.
 class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents::Thread> {
   public:
+    struct Question {
+        std::vector<std::string> uuids;
+        std::function<void(Ended)> answer;
+    };
+
     bool follows() const { return !uri_.empty(); }
     Thread(boost::asio::io_context &io, std::string uri, Changed changed)
         : io_(&io), uri_(std::move(uri)), changed_(std::move(changed)),
@@ -84,8 +89,7 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
             return;
         std::unique_lock lock(mutex_);
         stopping_ = true;
-        const std::uint64_t one = 1;
-        [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof(one));
+        wake();
         woken_.notify_all();
         const bool over = woken_.wait_for(lock, std::chrono::seconds(1), [&] { return over_; });
         lock.unlock();
@@ -99,15 +103,28 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
 
     bool connected() const { return connected_; }
 
+    void ask_ended(Question question) {
+        const std::lock_guard lock(mutex_);
+        if (!connected_)
+            return;
+        questions_.push_back(std::move(question));
+        wake();
+    }
+
   private:
+    void wake() const {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof(one));
+    }
+
     void run() {
         virSetErrorFunc(nullptr, [](void *, virErrorPtr) {}); // not to stderr, the daemon says it
         bool said = false;
         if (virInitialize() != 0 || !register_loop()) {
             spdlog::warn("libvirt cannot be used: {}", last_error());
         } else {
-            const int handle = virEventAddHandle(
-                wake_, VIR_EVENT_HANDLE_READABLE, [](int, int, int, void *) {}, nullptr, nullptr);
+            const int handle =
+                virEventAddHandle(wake_, VIR_EVENT_HANDLE_READABLE, woken_up, nullptr, nullptr);
             while (!stopping()) {
                 if (const Connect connect{virConnectOpenReadOnly(uri_.c_str())}) {
                     said = false;
@@ -126,6 +143,11 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
         const std::lock_guard lock(mutex_);
         over_ = true;
         woken_.notify_all();
+    }
+
+    static void woken_up(int, int wake, int, void *) {
+        std::uint64_t times = 0;
+        [[maybe_unused]] const ssize_t got = read(wake, &times, sizeof(times));
     }
 
     // libvirt has one loop in a process, and wants to know it once.
@@ -159,9 +181,11 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
             connected_ = true;
             spdlog::info("following the domains of {}", uri_);
             see_all(connect);
-            while (!lost_ && !stopping() && virEventRunDefaultImpl() == 0)
+            while (!lost_ && !stopping() && virEventRunDefaultImpl() == 0) {
                 tell_all();
-            connected_ = false;
+                answer_questions(connect);
+            }
+            end_questions();
             if (!stopping())
                 spdlog::warn("the connection to libvirt ended");
         }
@@ -216,6 +240,41 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
             tell(domain.get(), key.second);
     }
 
+    void end_questions() {
+        const std::lock_guard lock(mutex_);
+        connected_ = false;
+        questions_.clear();
+    }
+
+    void answer_questions(virConnect *connect) {
+        std::vector<Question> questions;
+        {
+            const std::lock_guard lock(mutex_);
+            questions.swap(questions_);
+        }
+        for (Question &question : questions) {
+            Ended ended;
+            for (const std::string &uuid : question.uuids)
+                if (has_ended(connect, uuid))
+                    ended.insert(uuid);
+            const std::lock_guard lock(mutex_);
+            if (stopping_)
+                return;
+            boost::asio::post(*io_, [self = shared_from_this(), ended = std::move(ended),
+                                     answer = std::move(question.answer)] {
+                if (!self->stopping())
+                    answer(ended);
+            });
+        }
+    }
+
+    // Not if libvirt does not say: it may be going away, or not show this domain to us.
+    static bool has_ended(virConnect *connect, const std::string &uuid) {
+        if (const DomainRef domain{virDomainLookupByUUIDString(connect, uuid.c_str())})
+            return virDomainIsActive(domain.get()) == 0;
+        return virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+    }
+
     void tell(virDomain *domain, Change::Kind kind) {
         Change change;
         change.kind = kind;
@@ -259,6 +318,7 @@ class LibvirtEvents::Thread : public std::enable_shared_from_this<LibvirtEvents:
     std::mutex mutex_;
     std::condition_variable woken_;
     bool stopping_ = false, over_ = false; // under mutex_
+    std::vector<Question> questions_;      // under mutex_
     // Of the thread alone.
     bool lost_ = false;
     std::map<std::pair<std::string, Change::Kind>, DomainRef> changes_;
@@ -276,6 +336,10 @@ LibvirtEvents::~LibvirtEvents() {
 
 bool LibvirtEvents::connected() const {
     return thread_->connected();
+}
+
+void LibvirtEvents::ask_ended(std::vector<std::string> uuids, std::function<void(Ended)> answer) {
+    thread_->ask_ended({std::move(uuids), std::move(answer)});
 }
 
 } // namespace tidemark::daemon

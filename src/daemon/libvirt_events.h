@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace boost::asio {
 class io_context;
@@ -37,6 +39,11 @@ class LibvirtEvents {
     LibvirtEvents &operator=(const LibvirtEvents &) = delete;
 
     bool connected() const;
+
+    using Ended = std::set<std::string>;
+    // Which of these domains are not there, or do not run: while one is being prepared, it runs. The answer comes in the
+    // io_context's thread; it is left out if there is no connection, or that ends.
+    void ask_ended(std::vector<std::string> uuids, std::function<void(Ended)> answer);
 
   private:
     class Thread;

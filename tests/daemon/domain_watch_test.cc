@@ -36,9 +36,11 @@ struct WatchBench : GuestsBench {
         groups = *Groups::open(*failing);
         settings = *Settings::open(*failing, *groups, {});
         domains = *Domains::open(*failing, *groups, *settings, config, 4 * kGiB);
-        watch = std::make_unique<DomainWatch>(
-            io, config, *domains, *guests,
-            DomainWatchTimes{.look = std::chrono::milliseconds(10), .grace = grace});
+        watch =
+            std::make_unique<DomainWatch>(io, config, *domains, *guests,
+                                          DomainWatchTimes{.look = std::chrono::milliseconds(10),
+                                                           .grace = grace,
+                                                           .ask = std::chrono::milliseconds(30)});
     }
     ~WatchBench() override {
         watch.reset(); // its looks are at the guests
@@ -76,6 +78,9 @@ struct WatchBench : GuestsBench {
         change.element = element;
         change.has_element = !element.empty();
         watch->follow(change);
+    }
+    bool has_file(const std::string &uuid) const {
+        return std::filesystem::exists(config.domain_file(uuid));
     }
     bool forgotten(const std::string &uuid) const {
         return domains->find(uuid) == nullptr && guests->find(uuid) == nullptr;
@@ -161,6 +166,88 @@ TEST_CASE("a guest of no domain is none of this") {
     db->qemu->close();
     REQUIRE(bench.until([&] { return bench.forgotten(kDb); }));
     CHECK(bench.guests->find(kWeb) != nullptr); // it may come back
+}
+
+namespace {
+
+// Who is asked about files that stayed, and answers when it is told to.
+struct AskedLibvirt {
+    explicit AskedLibvirt(WatchBench &bench) {
+        bench.watch->ask_with([this](const std::vector<std::string> &uuids, auto answer) {
+            for (const std::string &uuid : uuids)
+                ++asked[uuid];
+            last = std::move(answer);
+        });
+    }
+    std::map<std::string, int> asked;
+    std::function<void(LeftFiles::Ended)> last;
+};
+
+} // namespace
+
+TEST_CASE("a file that the hook did not remove goes when libvirt says that its domain has ended") {
+    WatchBench bench(std::chrono::milliseconds(30));
+    bench.prepare(kWeb, "web");
+    AskedLibvirt libvirt(bench);
+    REQUIRE(bench.until([&] { return libvirt.asked[kWeb] == 1; }));
+    SECTION("of a domain that is known, and gives back its floor") {
+        CHECK(bench.domains->floors() == kFloor);
+        libvirt.last({kWeb});
+        CHECK_FALSE(bench.has_file(kWeb));
+        REQUIRE(bench.until([&] { return bench.forgotten(kWeb); }));
+        CHECK(bench.domains->floors() == 0);
+    }
+    SECTION("of a domain that is known no more: a daemon that starts would take it in") {
+        CHECK(bench.watch->stopped(kWeb));
+        libvirt.last({kWeb});
+        CHECK_FALSE(bench.has_file(kWeb));
+    }
+    std::error_code error;
+    CHECK(std::filesystem::is_empty(bench.config.domains_dir(), error));
+}
+
+TEST_CASE("a file stays while its domain may run") {
+    WatchBench bench;
+    bench.prepare(kWeb, "web");
+    SECTION("libvirt says that it does, or nothing: it is asked again") {
+        AskedLibvirt libvirt(bench);
+        REQUIRE(bench.until([&] { return libvirt.asked[kWeb] == 1; }));
+        libvirt.last({kDb});
+        REQUIRE(bench.until([&] { return libvirt.asked[kWeb] == 3; }));
+    }
+    SECTION("the next start was prepared since libvirt was asked") {
+        AskedLibvirt libvirt(bench);
+        REQUIRE(bench.until([&] { return libvirt.asked[kWeb] == 1; }));
+        const auto answer = libvirt.last;
+        const std::string path = bench.config.domain_file(kWeb);
+        std::filesystem::copy_file(path, path + ".new");
+        std::filesystem::rename(path + ".new", path);
+        answer({kWeb});
+        CHECK(bench.has_file(kWeb));
+        REQUIRE(bench.until([&] { return libvirt.asked[kWeb] == 2; })); // about the new one
+        answer({kWeb});
+        CHECK_FALSE(bench.has_file(kWeb));
+        bench.prepare(kWeb, "web");
+    }
+    SECTION("its QEMU came since") {
+        AskedLibvirt libvirt(bench);
+        REQUIRE(bench.until([&] { return libvirt.asked[kWeb] == 1; }));
+        auto web = bench.boot(kWeb, "web");
+        libvirt.last({kWeb});
+    }
+    SECTION("its QEMU is connected, or went away and its process is there") {
+        auto web = bench.boot(kWeb, "web");
+        bench.prepare(kDb, "db");
+        AskedLibvirt libvirt(bench);
+        REQUIRE(bench.until([&] { return libvirt.asked[kDb] == 2; }));
+        web->qemu->close();
+        REQUIRE(bench.until([&] { return !bench.is_connected(kWeb); }));
+        REQUIRE(bench.until([&] { return libvirt.asked[kDb] == 5; }));
+        CHECK(libvirt.asked[kWeb] == 0);
+        libvirt.last({kWeb});
+    }
+    CHECK(bench.has_file(kWeb));
+    CHECK(bench.domains->find(kWeb) != nullptr);
 }
 
 TEST_CASE("a start that nobody told of is noticed") {

@@ -7,6 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <libvirt/libvirt.h>
 #include <memory>
+#include <optional>
 
 using namespace tidemark::daemon;
 using namespace tidemark::daemon::testing;
@@ -79,6 +80,25 @@ TEST_CASE("domains are seen, their element and their life followed") {
     REQUIRE(run_until(bench.io, [&] { return bench.last(Kind::started) != nullptr; }));
 }
 
+TEST_CASE("libvirt is asked which domains have ended") {
+    Bench bench(kUri);
+    REQUIRE(run_until(bench.io, [&] { return bench.last(Kind::seen) != nullptr; }));
+    const Libvirt libvirt;
+    const std::string uuid = bench.last(Kind::seen)->uuid;
+    const std::string unknown = "11111111-2222-3333-4444-555555555555";
+    const auto ended = [&] {
+        std::optional<LibvirtEvents::Ended> answer;
+        bench.events->ask_ended({uuid, unknown}, [&](auto said) { answer = std::move(said); });
+        REQUIRE(run_until(bench.io, [&] { return answer.has_value(); }));
+        return *answer;
+    };
+    CHECK(ended() == LibvirtEvents::Ended{unknown});
+    REQUIRE(virDomainDestroy(libvirt.domain) == 0);
+    CHECK(ended() == LibvirtEvents::Ended{uuid, unknown});
+    REQUIRE(virDomainCreate(libvirt.domain) == 0);
+    CHECK(ended() == LibvirtEvents::Ended{unknown});
+}
+
 TEST_CASE("another program's element is none of our business") {
     Bench bench(kUri);
     REQUIRE(run_until(bench.io, [&] { return bench.last(Kind::seen) != nullptr; }));
@@ -99,4 +119,9 @@ TEST_CASE("without libvirt nothing happens, and it ends at once") {
     nowhere.io.poll();
     CHECK_FALSE(nowhere.events->connected());
     CHECK(nowhere.seen.empty());
+    // Nobody answers, which says nothing about any domain.
+    nowhere.events->ask_ended({"11111111-2222-3333-4444-555555555555"},
+                              [](const LibvirtEvents::Ended &) { FAIL("who says so?"); });
+    nowhere.io.restart();
+    nowhere.io.poll();
 }
