@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from guest import MIB, require
+from guest import MIB, require, require_kvm
 from host import RUN, USER
 from vms import LIMIT, Vm, element
 
@@ -29,6 +29,21 @@ def test_start_and_destroy(host):
     require(host.domain_file(vm) is None, "the hook left its file")
     require(not list(host.tiers.iterdir()), "tier files stay behind")
     vm.start().require_tiered(BOTH)
+    vm.wait_passes()
+
+
+def test_kvm(host):
+    """The same under KVM: its memory is worked on, saved and restored."""
+    require_kvm()
+    vm = Vm(host, accel="kvm").define().start()
+    require(host.qmp(vm.name, "query-kvm")["enabled"], "it runs without KVM")
+    vm.require_tiered(BOTH)
+    vm.wait_passes()
+    vm.wait_evicted(64)
+    image = host.folder / "kvm.save"
+    host.virsh("save", vm.name, image)
+    host.virsh("restore", image)
+    vm.require_tiered(BOTH)
     vm.wait_passes()
 
 

@@ -24,15 +24,15 @@ TIERED = element(mode="tiered", dram="25%", floor="16MiB")
 
 class Vm:
     """One domain on a host, tiered unless `metadata` says otherwise. `metadata`, `backing` and `more`
-    are XML, `cells` are NUMA cells in bytes."""
+    are XML, `cells` are NUMA cells in bytes; accel='kvm' or 'qemu', which is TCG."""
 
     def __init__(self, host, name="vm", metadata=TIERED, backing="", cells=(), job=LOAD, size=SIZE,
-                 linux=False, plug_to=0, dimm=0, more=""):
+                 linux=False, plug_to=0, dimm=0, more="", accel="qemu"):
         self.host, self.name, self.job = host, name, job
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
         self.size = sum(cells) or size
         self.metadata, self.backing, self.cells = metadata, backing, cells
-        self.linux, self.plug_to, self.dimm, self.more = linux, plug_to, dimm, more
+        self.linux, self.plug_to, self.dimm, self.more, self.accel = linux, plug_to, dimm, more, accel
         self.emulator = qemu_binary()
         self.output = host.folder / f"{name}.output"
         self.socket = f"/run/{name}.console"
@@ -49,7 +49,7 @@ class Vm:
         dimm = (f"<memory model='dimm'><target><size unit='KiB'>{self.dimm // 1024}</size>"
                 "<node>0</node></target></memory>" if self.dimm else "")
         backing = f"<memoryBacking>{self.backing}</memoryBacking>" if self.backing else ""
-        return f"""<domain type='qemu'>
+        return f"""<domain type='{self.accel}'>
 <name>{self.name}</name><uuid>{self.uuid}</uuid>
 <metadata>{self.metadata}</metadata>
 {plug}<memory unit='KiB'>{(self.size + self.dimm) // 1024}</memory>{backing}{self.more}<vcpu>{self.cpus}</vcpu>
