@@ -120,6 +120,22 @@ class Install(unittest.TestCase):
                 ran = subprocess.run([daemon, "--check", "--config", path], capture_output=True, text=True)
                 self.assertEqual(ran.returncode, 0, ran.stderr)
 
+    def test_apparmor_takes_the_rules(self):
+        """Its parser, without a kernel that has it: as part of a profile, which is where libvirt includes them."""
+        parser = shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin")
+        if parser is None:
+            self.skipTest("there is no apparmor_parser")
+        def parsed(name, more=""):
+            profile = self.root / "profile"
+            rules = SRC / "src/daemon/system" / name
+            profile.write_text(f'include <tunables/global>\nprofile one {{\n  include "{rules}"\n{more}}}\n')
+            return subprocess.run([parser, "-Q", "-T", "-K", profile], capture_output=True, text=True)
+        for name in ("apparmor-libvirt-qemu", "apparmor-libvirtd"):
+            with self.subTest(name):
+                taken = parsed(name)
+                self.assertEqual(taken.returncode, 0, taken.stderr)
+                self.assertNotEqual(parsed(name, "  /x bogus,\n").returncode, 0)
+
     @unittest.skipUnless(shutil.which("systemd-analyze"), "there is no systemd-analyze")
     def test_systemd_takes_the_unit(self):
         unit = self.root / "tidemarkd.service"
