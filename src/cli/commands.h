@@ -51,6 +51,7 @@ Exit run_status(const Session &session);
 Exit run_top(const Session &session, const TopOptions &options);
 Exit run_guests_list(const Session &session);
 Exit run_guests_show(const Session &session, const std::string &guest);
+Exit run_guests_similar(const Session &session, const std::string &guest);
 Exit run_tiers(const Session &session);
 
 Exit run_groups_list(const Session &session);

@@ -63,6 +63,25 @@ void show_guest(const Json &guest) {
     std::fputs(table.text().c_str(), stdout);
 }
 
+// Null: there is nothing to compare in that respect.
+std::string likeness_text(const Json &guest, const char *key) {
+    return member(guest, key).is_number() ? percent_text(number_of(guest, key)) : "-";
+}
+
+void show_similar(const Json &guests) {
+    Table table({"GUEST", ">ALIKE", ">HEAT", ">CONTENT", ">WORKLOAD", ">PHASES", "UUID"});
+    for (const Json &guest : guests) {
+        table.add({text_of(guest, "name"), likeness_text(guest, "score"),
+                   likeness_text(guest, "heat"), likeness_text(guest, "content"),
+                   likeness_text(guest, "workload"), likeness_text(guest, "phases"),
+                   text_of(guest, "uuid")});
+    }
+    if (table.empty())
+        std::puts("there is no guest of its group that it was compared with");
+    else
+        std::fputs(table.text().c_str(), stdout);
+}
+
 void show_settings(const Json &guest) {
     Table table({"SETTING", "IN FORCE"});
     table.add({"dram limit", bytes_or(number_of(guest, "dramLimit"), "none")});
@@ -155,6 +174,20 @@ Exit run_guests_show(const Session &session, const std::string &name) {
         print_json(*guest);
     else
         show_guest(*guest);
+    return Exit::ok;
+}
+
+Exit run_guests_similar(const Session &session, const std::string &name) {
+    Api api(session);
+    const auto reply = api.guest_uuid(name).and_then(
+        [&](const std::string &uuid) { return api.get(kGuests + "/" + uuid + "/similar"); });
+    if (!reply)
+        return complain(reply.error());
+    const Json &guests = array_of(*reply, "items"); // never more than one page
+    if (session.json)
+        print_json(guests);
+    else
+        show_similar(guests);
     return Exit::ok;
 }
 

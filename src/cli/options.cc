@@ -135,6 +135,11 @@ void add_looking(CLI::App &app, Typed &typed) {
     CLI::App *profile = command(app, typed, "profile", "how a guest uses its memory",
                                 [t] { return run_profile(t->session, t->guest); });
     profile->add_option("guest", typed.guest, "name or UUID")->required()->type_name("GUEST");
+    command(app, typed, "similar", "guests of its group, and how much they are alike",
+            [t] { return run_guests_similar(t->session, t->guest); })
+        ->add_option("guest", typed.guest, "name or UUID")
+        ->required()
+        ->type_name("GUEST");
 }
 
 void add_groups(CLI::App &app, Typed &typed) {

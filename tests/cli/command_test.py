@@ -145,6 +145,18 @@ class Commands(unittest.TestCase):
             self.assertIn(wanted, out)
         self.assertNotIn("?", out)
 
+    def test_similar(self):
+        target = f"GET {API}/guests/{WEB1}/similar"
+        alike = {"uuid": DB1, "name": "db1", "score": 0.82, "heat": 0.9, "content": None, "workload": 1, "phases": 0.25}
+        self.fake.say(target, {"items": [alike], "next": None})
+        heading, row = self.run_command("similar", "web1").splitlines()
+        self.assertEqual(heading.split(), ["GUEST", "ALIKE", "HEAT", "CONTENT", "WORKLOAD", "PHASES", "UUID"])
+        self.assertEqual(row.split(), ["db1", "82", "%", "90", "%", "-", "100", "%", "25", "%", DB1])
+        self.assertEqual(json.loads(self.run_command("similar", WEB1, "--json")), [alike])
+        self.fake.say(target, {"items": [], "next": None})
+        self.assertIn("no guest of its group", self.run_command("similar", "web1"))
+        self.run_command("similar", "nobody", exit=1)
+
     def test_migrate_forecast(self):
         forecast = {"verdict": "will-not-converge", "chance": 0.02, "reason": "8.0 MiB are rewritten too fast", "running": False,
                     "bandwidth": 32 << 20, "downtime-limit": 100, "total-time": {"p50": 60000, "p90": 61000},
