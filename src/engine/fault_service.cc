@@ -160,7 +160,8 @@ Plan Backend::plan_take_back(const Fault &fault) {
         if (entry.state == PageState::writing)
             entry.set(page_flags::shadow_busy);
         entry.set(page_flags::shadow_reading);
-        entry.origin = Origin::guest; // nobody will see its use
+        entry.origin =
+            Origin::guest; // it came in time: who comes while it is being mapped is not late
         table_.set_state(run.end(), PageState::filling);
         ++run.count;
     } while (run.count < window && run.end().value < pages_ &&
@@ -195,7 +196,9 @@ void Backend::see_used(const Fault &fault) {
 }
 
 Plan Backend::plan_zero_fill(const Fault &fault) {
-    const std::uint32_t window = streams_.look(fault.page, kZeroWindow).row();
+    const std::uint32_t gone_over = streams_.gone_over(fault.page);
+    const std::uint32_t window = gone_over != 0 ? std::min(gone_over, kZeroWindow)
+                                                : streams_.look(fault.page, kZeroWindow).row();
     const PageRun region = table_.region_run(fault.page);
     if (may_fill_region(region, window > 1)) {
         Plan plan{Step::region_fill, region};
@@ -227,10 +230,11 @@ Plan Backend::plan_zero_fill(const Fault &fault) {
         table_.set_state(run.end(), PageState::filling);
         ++run.count;
     }
-    if (run.count < window && run.end().value < pages_ &&
-        table_[run.end()].state == PageState::stored)
+    const bool before_stored = run.count < window && run.end().value < pages_ &&
+                               table_[run.end()].state == PageState::stored;
+    if (gone_over == 0 && before_stored)
         streams_.passed(fault.page, run.count); // a zero page among others
-    else
+    else if (gone_over == 0)
         walked(fault.page, run.count);
     log_access(run, AccessKind::first_touch, Origin::guest, fault.write);
     return {Step::zero_fill, run};

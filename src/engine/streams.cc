@@ -44,6 +44,14 @@ void Streams::passed(PageIndex at, std::uint32_t pages) {
     served(at, pages);
 }
 
+std::uint32_t Streams::gone_over(PageIndex page) const {
+    for (const Stream &stream : streams_)
+        if (stream.window > kSeenOnce && stream.stride == 1 && page.value > stream.last &&
+            page.value < stream.next)
+            return static_cast<std::uint32_t>(stream.next - page.value);
+    return 0;
+}
+
 std::size_t Streams::walks() const {
     return static_cast<std::size_t>(
         std::count_if(streams_.begin(), streams_.end(), [this](const Stream &stream) {

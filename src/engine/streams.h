@@ -46,6 +46,9 @@ class Streams {
     std::uint32_t served(PageIndex page, std::uint32_t pages, std::uint32_t read = 0);
     // The same where nothing was to be read, because what comes next is of another kind: a walk goes on as it was.
     void passed(PageIndex page, std::uint32_t pages);
+    // Pages from this one on that a walk in order has gone over already, reading those that had to be read. The others
+    // fault when the guest comes to them, which tells nothing new of the walk. 0: none has.
+    std::uint32_t gone_over(PageIndex page) const;
     // How many go through memory in order of late, each for a whole window at least.
     std::size_t walks() const;
     // What walks have gone over since one was last seen to go on, before it is thought to have ended.

@@ -87,32 +87,47 @@ TEST_CASE(
     CHECK(report.workload.workload != WorkloadClass::idle);
 }
 
-TEST_CASE("what was brought in and then mapped counts as used once, whoever brought it in") {
-    Machine machine(Setup{});
+TEST_CASE("what was brought in and then mapped is like any other page once it is on probation") {
+    constexpr std::uint32_t kOrdered = 1024, kWalked = 2048;
+    Machine machine({.pages = 4000,
+                     .guest_limit = 1000,
+                     .nvme_pages = 8000,
+                     .qlc_pages = 0,
+                     .nvme_budget = 1}); // what goes on probation without pressure stays there
     machine.write_all();
-    PrefetchTerms terms{.origin = Origin::network, .confidence = 0.9F};
-    std::uint64_t visible = 0; // uses of them at most
-    for (int pass = 0; pass < 6; ++pass) {
-        const PageRun run{PageIndex{static_cast<std::uint32_t>(200 * pass)}, 64};
-        for (PageIndex page = run.first; page < run.end(); page = page.next())
-            visible += is_watched(page, terms);
-        REQUIRE(machine.prefetch(run, terms));
-        REQUIRE(eventually([&] { return machine.backend->report().queued_prefetch_pages == 0; }));
-        for (std::uint32_t p = 0; p < 1536; ++p) {
-            machine.verify(PageIndex{p});
-            // What was put on probation meanwhile is needed after all.
-            for (std::uint32_t q = p % 64 == 63 ? 0 : p; q < p; ++q)
-                if (on_probation(machine, PageIndex{q}))
-                    machine.verify(PageIndex{q});
-        }
-        const PrefetchCounters counts = machine.backend->report().counters.prefetch;
-        for (std::size_t origin = 0; origin < kOrigins; ++origin)
-            CHECK(counts.used[origin] <= counts.issued[origin]);
-        const std::size_t network = index_of(Origin::network);
-        CHECK(counts.used[network] + counts.wasted[network] <= visible);
-    }
-    CHECK(machine.prefetched(Origin::streams) > 1000);
-    CHECK(machine.count_bad() == 0);
+    machine.set_guest_limit(200);
+    REQUIRE(eventually([&] { return machine.memory->dram_pages() <= 200; }));
+    machine.set_guest_limit(3600);
+    const PrefetchTerms terms{.origin = Origin::network, .confidence = 0.9F};
+    REQUIRE(machine.prefetch({PageIndex{0}, kOrdered}, terms));
+    REQUIRE(eventually([&] {
+        return machine.backend->report().queued_prefetch_pages == 0 &&
+               machine.pages_in(PageState::loading) == 0;
+    }));
+    std::uint64_t visible = 0; // uses of what was ordered, at most
+    for (std::uint32_t p = 0; p < kOrdered; ++p)
+        visible += is_watched(PageIndex{p}, terms);
+    REQUIRE(machine.prefetched(Origin::network) > 4 * visible);
+    for (std::uint32_t p = kOrdered; p < kWalked; ++p)
+        REQUIRE(machine.verify(PageIndex{p}));
+    REQUIRE(machine.prefetched(Origin::streams) > (kWalked - kOrdered) * 3 / 4);
+    for (std::uint32_t p = kOrdered; p < kWalked; p += kRegionPages)
+        machine.discard(PageIndex{p + 100}); // or all of the region would return at its first use
+
+    BackendConfig config = machine.backend->config();
+    config.cold_age = 1;
+    REQUIRE(machine.backend->configure(config));
+    REQUIRE(eventually([&] { return machine.pages_in(PageState::resident) == 0; }));
+    config.reclaim_slowdown = 0; // no more of it goes there
+    REQUIRE(machine.backend->configure(config));
+    const std::uint64_t back = machine.backend->report().counters.faults_staged;
+    for (std::uint32_t p = 0; p < kWalked; ++p) // in no order that read-ahead knows
+        REQUIRE(machine.verify(PageIndex{p * 1021 % kWalked}));
+    const Counters counters = machine.backend->report().counters;
+    CHECK(counters.faults_staged - back > kWalked * 3 / 4);
+    const PrefetchCounters &counts = counters.prefetch;
+    CHECK(counts.used[index_of(Origin::network)] <= visible);
+    CHECK(counts.used[index_of(Origin::streams)] <= counts.issued[index_of(Origin::streams)]);
 }
 
 TEST_CASE("zeros that come along with a region read ahead are no pages read ahead") {

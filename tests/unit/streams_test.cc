@@ -121,3 +121,18 @@ TEST_CASE("the ends of memory are no trap") {
         fault(streams, page);
     CHECK(fault(streams, 32).pages >= 1);
 }
+
+TEST_CASE("what a walk in order has gone over is known, and what lies elsewhere is not") {
+    Streams streams;
+    for (const std::uint32_t page : {100u, 101u, 102u})
+        fault(streams, page);
+    CHECK(streams.gone_over(PageIndex{102}) == 0);
+    CHECK(streams.gone_over(PageIndex{103}) == 7); // 102 came with 8
+    CHECK(streams.gone_over(PageIndex{109}) == 1);
+    CHECK(streams.gone_over(PageIndex{110}) == 0);
+    CHECK(streams.look(PageIndex{110}, 64).pages == 32);
+    Streams strided;
+    for (const std::uint32_t page : {100u, 116u, 132u, 148u})
+        fault(strided, page);
+    CHECK(strided.gone_over(PageIndex{150}) == 0);
+}
