@@ -266,13 +266,12 @@ void AffinityLoop::Impl::warm_up(const std::string &uuid) {
     const auto found = warm_ups_.find(group_of(*guest), follow->traits.sketch);
     if (!found) { // the first one of its kind: what it needs now, the next one replays
         ++state_.records;
-        guests_.record(uuid, options_.record_for, Guests::RecordWhy::warm_up,
-                       [uuid](const Result<Guests::Nothing> &done) {
-                           if (!done) {
-                               spdlog::debug("guest {}: no record: {}", uuid,
-                                             done.error().sentence);
-                           }
-                       });
+        const auto begun = [uuid](const Result<Guests::Nothing> &done) {
+            if (!done) {
+                spdlog::debug("guest {}: no record: {}", uuid, done.error().sentence);
+            }
+        };
+        guests_.record(uuid, options_.record_for, Guests::RecordWhy::warm_up, begun);
         return;
     }
     spdlog::info(
