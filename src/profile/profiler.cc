@@ -8,6 +8,8 @@ namespace tidemark {
 
 namespace {
 
+constexpr double kHardlyAny = 0.02; // as little as an idle guest may use, see workload_class.h
+
 // What was read ahead of a walk waits elsewhere, and is no sample of its region.
 bool waited_on_probation(Origin origin) {
     return origin != Origin::streams && origin != Origin::successors;
@@ -97,8 +99,14 @@ WorkloadFeatures Profiler::features(const std::array<WorkingSetSize, 3> &sizes) 
     features.watching = residency_.watching;
     features.active = share(static_cast<double>(sizes[1].estimate_pages),
                             static_cast<double>(residency_.pages()));
-    features.tested = share(static_cast<double>(residency_.staged_pages),
-                            static_cast<double>(residency_.dram_pages()));
+    // Any use of what has left DRAM would be seen: where hardly anything is left that could be used in silence, all is
+    // tested, though nothing may be on probation any more.
+    const bool all_seen =
+        residency_.pages() != 0 && static_cast<double>(residency_.resident_pages) <=
+                                       kHardlyAny * static_cast<double>(residency_.pages());
+    features.tested = all_seen ? 1
+                               : share(static_cast<double>(residency_.staged_pages),
+                                       static_cast<double>(residency_.dram_pages()));
     features.in_order = pattern_.in_order();
     features.writes = pattern_.refault_write_share();
     features.spread = share(refaults_.quantile(0.75), refaults_.quantile(0.25));

@@ -13,7 +13,8 @@
 //    web       | 0.02 -> 0.05 |              | 0.60 -> 0.30 | 0.15 -> 0.05 | 3.6 -> 4.4 | 256 -> 1024
 //
 //    active     estimate of the working set of 60 s, as a share of the memory the guest ever touched
-//    tested     pages on probation, as a share of the memory in DRAM: without, silence means nothing
+//    tested     pages on probation, as a share of the memory in DRAM: without, silence means nothing; 1 if all but 2 %
+//               of the guest's memory has left DRAM or is on probation
 //    in order   share of the pages used where a walk led to (access_pattern.h)
 //    writes     share of writes among faults on memory that had been used before
 //    spread     third quartile of the refault distances, divided by the first. A pass that comes again has

@@ -119,6 +119,24 @@ def test_a_label_wins(folder):
         refused(vm, "tiered-memory-set-workload", ["juggling"], id="ram0", workload="juggling")
 
 
+def test_classes_of_guests(folder):
+    """A guest that walks is called batch-like; once it has done nothing for a minute, idle."""
+    with baremetal(folder, LOAD, ram(SIZE, LIMIT, cold_age=8)) as vm:
+        def called(workload):
+            found = profile(vm)
+            require(found["workload"] in ("unknown", *allowed) and not found["workload-labelled"],
+                    f"called {found['workload']}: {found}")
+            return found["workload"] == workload
+
+        allowed = ["batch"]
+        wait_for(lambda: called("batch"), 60, "a walk is not called batch-like")
+        vm.qmp.command("stop")
+        allowed = ["batch", "idle"]
+        wait_for(lambda: called("idle"), 180, "a guest that does nothing is not called idle", 0.2)
+        confidence = profile(vm)["workload-confidence"]
+        require(0.5 <= confidence <= 1, f"the confidence is {confidence}")
+
+
 def drive_out(vm, limit):
     """Stops the guest, has its memory leave DRAM, and makes room again up to limit."""
     vm.qmp.command("stop")

@@ -59,6 +59,14 @@ class GuestModel {
                 stage(page);
     }
 
+    // All memory leaves but for `most` pages, without need, because nobody uses it.
+    void reclaim(std::size_t most) {
+        while (resident_.size() > most)
+            stage(resident_.front());
+        while (!staged_.empty())
+            leave();
+    }
+
     // Lets time pass; each step is a quarter of a second, in which step(*this) makes the guest's accesses.
     template <typename Step> void run(double seconds, Step step) {
         for (double end = now + seconds; now < end - 1e-9;) {
@@ -98,13 +106,16 @@ class GuestModel {
         while (resident_.size() + staged_.size() > dram_) {
             while (staged_.size() <= probation_ && !resident_.empty())
                 stage(resident_.front());
-            const std::uint32_t page = staged_.front();
-            log(page, AccessKind::left, false);
-            staged_.pop_front();
-            --staged_in_[page / kRegionPages];
-            pages_[page].state = State::stored;
-            ++stored_;
+            leave();
         }
+    }
+    void leave() {
+        const std::uint32_t page = staged_.front();
+        log(page, AccessKind::left, false);
+        staged_.pop_front();
+        --staged_in_[page / kRegionPages];
+        pages_[page].state = State::stored;
+        ++stored_;
     }
 
     const std::uint32_t dram_, probation_;

@@ -81,6 +81,19 @@ TEST_CASE("a guest that leaves its memory alone is idle, if that has been tested
     CHECK((got.confidence > 0.9) == sampled);
 }
 
+TEST_CASE("a guest whose memory has all left unused is idle, and one that has much of it is not "
+          "known to be") {
+    const std::size_t most = GENERATE(0, kPages / 200, kPages / 8);
+    GuestModel guest(kPages, kPages, 0);
+    for (std::uint32_t page = 0; page < kPages / 2; ++page)
+        guest.access(page, true);
+    guest.run(10, [](GuestModel &) {});
+    guest.reclaim(most);
+    guest.run(120, [](GuestModel &) {});
+    CHECK(guess(guest).workload ==
+          (most < kPages / 8 ? WorkloadClass::idle : WorkloadClass::unknown));
+}
+
 TEST_CASE("uniform random accesses, and hardly any, are no class") {
     const int accesses = GENERATE(3000, 1);
     GuestModel guest(kPages, kDram, 800);
