@@ -115,8 +115,11 @@ void Arbiter::offer(Market &market) {
         auto sells = pieces(guest.losses, false);
         side.gain = buys.empty() ? 0 : buys[0].slope;
         side.loss = sells.empty() ? 0 : sells[0].slope;
+        double &dear = side.past->dear;
+        dear = guest.idle ? 0 : std::max(dear * std::exp2(-1 / kForget), side.gain / side.weight);
         for (Piece &piece : sells) {
-            piece.slope = std::max(piece.slope, side.gain);
+            const bool in_use = piece.slope >= kInUse * side.weight;
+            piece.slope = std::max({piece.slope, side.gain, in_use ? dear * side.weight : 0});
         }
         market.all_sells.insert(market.all_sells.end(), sells.begin(), sells.end());
         // If the laws want more than it has told the price of: the rest goes last, from all alike.
@@ -221,7 +224,7 @@ void Arbiter::remember(Market &market) {
         if (past.held_since != 0) {
             const bool expired = round_ - past.held_since >= kHold;
             if (expired || past.gain.left_by(side.gain) || past.loss.left_by(side.loss)) {
-                past = {.step = expired ? 4 * kGrain : 0, .seen = round_};
+                past = {.step = expired ? 4 * kGrain : 0, .dear = past.dear, .seen = round_};
             }
         } else if (past.turns == 0) {
             past.gain = {side.gain, side.gain};

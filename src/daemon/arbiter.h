@@ -16,10 +16,12 @@
 //  - what is raised is only DRAM that is really free: memory that a lowered guest still uses counts as its own
 //    until it has left;
 //  - a limit moves by at most max_step() a round, except where a law above forces it.
+// A guest whose memory is all in DRAM looks as if it could do with less: nothing is seen of what it would miss. So what a
+// MiB was worth to it when it was short of one is the least it sells used memory for, forgotten by half every kForget
+// rounds, and at once when it falls idle.
 // Against oscillation: a trade needs a gain of kHysteresis more than its cost; who turns round waits
-// kSettle rounds; who turns after less than kRun rounds goes on in steps half as long, and after kTurns such turns
-// it is left alone until what it gains or
-// loses is twice as much as it ever was while it turned, or half, or kHold rounds are over.
+// kSettle rounds; who turns after less than kRun rounds goes on in steps half as long, and after kTurns such turns it is left
+// alone until what it gains or loses is twice as much as it ever was while it turned, or half, or kHold rounds are over.
 //
 // A round takes O(n log n) for n guests; what is remembered is some 100 bytes a guest.
 #pragma once
@@ -51,6 +53,7 @@ struct GuestDemand {
     std::uint32_t priority = 100;
     double lost = 0;    // share of its time that it lost of late to missing pages, 0 to 1
     bool known = false; // its curves mean something; else it keeps its limit
+    bool idle = false;  // it does nothing now
     std::vector<DramEffect> gains{}, losses{}; // ascending in bytes
 };
 
@@ -74,6 +77,9 @@ class Arbiter {
     static constexpr std::uint32_t kRun = 8;    // rounds
     static constexpr std::uint32_t kTurns = 3;
     static constexpr std::uint32_t kHold = 120; // rounds
+    static constexpr double kForget = 24;       // rounds
+    // Faults a second for a MiB of memory that is in use as far as anybody knows, see arbiter_curves.h.
+    static constexpr double kInUse = 25;
 
     // The most by which a round moves a guest's limit.
     static std::uint64_t max_step(std::uint64_t memory);
@@ -94,6 +100,7 @@ class Arbiter {
                       began = 0; // rounds: of the last move, of the first in its direction
         std::uint32_t held_since = 0;
         std::uint64_t step = 0;
+        double dear = 0;        // faults a second that a MiB was worth, not weighed
         Range gain{}, loss{};   // of the next MiB, since it last began to turn
         std::uint32_t seen = 0; // round
     };

@@ -13,6 +13,15 @@ double pages(std::uint64_t bytes) {
     return static_cast<double>(bytes) / static_cast<double>(kPageSize);
 }
 
+std::uint64_t room_of(const UseOfDram &use) {
+    return use.limit - std::min(use.limit, use.used);
+}
+
+std::uint64_t unfilled_of(const UseOfDram &use) {
+    const std::uint64_t room = room_of(use);
+    return room - std::min({room, use.limit / 16, kKeptFree});
+}
+
 // Refaults a second that a page more would save, at most.
 double first_rate(const UseOfDram &use) {
     double rate = 0;
@@ -25,21 +34,34 @@ double first_rate(const UseOfDram &use) {
 } // namespace
 
 std::vector<DramEffect> gains_of(const UseOfDram &use) {
+    const std::uint64_t unfilled = unfilled_of(use);
     std::vector<DramEffect> gains;
+    DramEffect last, had; // what it has, and has not filled, saves it, as soon as it has
     for (const auto &[bytes, share] : use.more) {
         const double faults = std::clamp(share, 0.0, 1.0) * std::max(use.refaults_per_second, 0.0);
-        if (bytes > 0) {
-            gains.push_back({bytes, faults});
+        if (bytes <= last.bytes) {
+            continue;
         }
+        if (last.bytes < unfilled) {
+            const double part = static_cast<double>(std::min(bytes, unfilled) - last.bytes) /
+                                static_cast<double>(bytes - last.bytes);
+            had = {unfilled, last.faults + part * (faults - last.faults)};
+        }
+        if (bytes > unfilled) {
+            gains.push_back({bytes - unfilled, std::max(0.0, faults - had.faults)});
+        }
+        last = {bytes, faults};
     }
     return gains;
 }
 
 std::vector<DramEffect> losses_of(const UseOfDram &use) {
     std::map<double, std::uint64_t, std::greater<>> bytes_of_age; // oldest, cheapest, first
+    const std::uint64_t unfilled = unfilled_of(use);
+    const std::uint64_t in_use = use.used + room_of(use) - unfilled;
     std::uint64_t counted = 0;
     const auto count = [&](double seconds, std::uint64_t bytes) {
-        bytes = std::min(bytes, use.used - counted);
+        bytes = std::min(bytes, in_use - counted);
         bytes_of_age[seconds] += bytes;
         counted += bytes;
     };
@@ -61,12 +83,12 @@ std::vector<DramEffect> losses_of(const UseOfDram &use) {
             older = std::max(older, cold.bytes);
             older_tested = std::max(older_tested, cold.tested);
         }
-        count(kHotSeconds, use.used);
+        count(kHotSeconds, in_use);
     } else {
-        count(kUnwatchedSeconds, use.used);
+        count(kUnwatchedSeconds, in_use);
     }
     std::vector<DramEffect> losses;
-    DramEffect sum{use.limit - std::min(use.limit, use.used), 0};
+    DramEffect sum{unfilled, 0};
     if (sum.bytes > 0) {
         losses.push_back(sum);
     }

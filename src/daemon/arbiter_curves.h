@@ -4,7 +4,8 @@
 //
 // More: the profile's miss-ratio curve tells the share of refaults that so much more DRAM would have saved (shares
 // of some minutes); the rate it is a share of is the one just measured, so that a guest that fell silent stops
-// asking at once.
+// asking at once. DRAM that the guest has and has not filled yet is the first of what more it would use; what the
+// engine keeps free of it, so that faults need not wait, is in use.
 //
 // Less: the profile can't see what would be missed, but it sees how long memory has not been used. A page that was not
 // used for a seconds is taken to be used once in a seconds at most: 1/a refaults a second. That holds for
@@ -42,7 +43,8 @@ struct UseOfDram {
     std::vector<Cold> cold{}; // by seconds, ascending
 };
 
-inline constexpr std::uint64_t kFirst = 32; // one part in so many
+inline constexpr std::uint64_t kFirst = 32;         // one part in so many
+inline constexpr std::uint64_t kKeptFree = 8 << 20; // at most, and a 16th of the limit
 inline constexpr double kHotSeconds = 10;
 inline constexpr double kUnwatchedSeconds = 120; // taken for the age of memory nothing is known of
 inline constexpr double kIdleDiscount = 0.25;

@@ -135,6 +135,7 @@ std::optional<GuestDemand> BudgetLoop::Impl::demand_of(const Guest &guest) const
     if (demand.known) {
         UseOfDram use = use_of_dram(guest, rate->second.per_second);
         use.limit = demand.limit;
+        demand.idle = use.idle;
         demand.gains = gains_of(use);
         demand.losses = losses_of(use);
         for (const BackendProfile &one : guest.profile) {

@@ -77,6 +77,36 @@ TEST_CASE("a small difference moves nothing, priority makes it large") {
     CHECK(settle(arbiter, 2048 * kMiB, alike)[1].limit > 1900 * kMiB);
 }
 
+TEST_CASE("what a MiB was worth is remembered for a while by who has it, until it falls idle") {
+    Arbiter arbiter;
+    auto guests = std::vector{guest("thrashed", 1024, 300, 300), guest("other", 1024, 45, 45)};
+    arbiter.round({2048 * kMiB, false}, guests);
+    guests[0] =
+        guest("thrashed", 1024, 0, Arbiter::kInUse + 1); // all of it is in DRAM: no fault tells
+    const auto rounds_until_it_sells = [&] {
+        int rounds = 1;
+        while (rounds < 1000 &&
+               arbiter.round({2048 * kMiB, false}, guests)[0].limit == 1024 * kMiB) {
+            ++rounds;
+        }
+        return rounds;
+    };
+    SECTION("forgotten by half every kForget rounds") {
+        // 300 is above 45 and the hysteresis for log2(300 / 36) times that.
+        const int rounds = rounds_until_it_sells();
+        CHECK(rounds > 2.5 * Arbiter::kForget);
+        CHECK(rounds < 4 * Arbiter::kForget);
+    }
+    SECTION("memory that is seen to be cold is sold for what it is worth now") {
+        guests[0].losses = {{512 * kMiB, 512 * 0.5}, {1024 * kMiB, 512 * 30.0}};
+        CHECK(rounds_until_it_sells() <= int(Arbiter::kSettle) + 1); // the other has just sold
+    }
+    SECTION("not by one that does nothing") {
+        guests[0].idle = true;
+        CHECK(rounds_until_it_sells() <= int(Arbiter::kSettle) + 1);
+    }
+}
+
 TEST_CASE("a fixed limit is never passed, and one that was lowered holds at once") {
     Arbiter arbiter;
     auto guests = std::vector{guest("fixed", 512, 100, 100), guest("other", 512, 1, 1)};
@@ -197,11 +227,11 @@ TEST_CASE("what less DRAM costs: room, then tested old memory, then the rest") {
         {30, 600 * kMiB, 600 * kMiB}, {120, 400 * kMiB, 300 * kMiB}, {600, 200 * kMiB, 100 * kMiB}};
     const auto losses = losses_of(use);
     REQUIRE(losses.size() == 5);
-    CHECK(losses[0].bytes == 200 * kMiB);
+    CHECK(losses[0].bytes == 200 * kMiB - kKeptFree);
     CHECK(losses[0].faults == 0);
-    CHECK(losses[1].bytes == 300 * kMiB); // 600 s, tested
-    CHECK(losses[2].bytes == 600 * kMiB); // 600 s untested, 120 s tested: once in 120 s
-    CHECK(losses[3].bytes == 800 * kMiB); // no colder than 30 s
+    CHECK(losses[1].bytes == 300 * kMiB - kKeptFree); // 600 s, tested
+    CHECK(losses[2].bytes == 600 * kMiB - kKeptFree); // 600 s untested, 120 s tested: once in 120 s
+    CHECK(losses[3].bytes == 800 * kMiB - kKeptFree); // no colder than 30 s
     CHECK(losses[4].bytes == 1000 * kMiB);
     for (std::size_t i = 1; i < losses.size(); ++i) {
         CHECK(losses[i].faults > losses[i - 1].faults);
@@ -219,4 +249,11 @@ TEST_CASE("what more DRAM saves is a share of the refaults of now") {
     REQUIRE(gains.size() == 2);
     CHECK(gains[0].faults == 25);
     CHECK(gains[1].faults == 100);
+    // What it has and has not filled is the first of it, but for what is kept free.
+    use.limit = 1024 * kMiB;
+    use.used = use.limit - kKeptFree - 96 * kMiB;
+    const auto rest = gains_of(use);
+    REQUIRE(rest.size() == 1);
+    CHECK(rest[0].bytes == 32 * kMiB);
+    CHECK(rest[0].faults == 37.5);
 }

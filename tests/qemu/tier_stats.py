@@ -23,10 +23,11 @@ def check(info):
             f"{info['id']}: pages by state add up to {total} bytes of {info['size']}")
     require(info["dram-slack"] <= slack(info["dram-limit"]),
             f"{info['id']}: states a slack of {info['dram-slack']} bytes")
-    # Beside the tables, the queue of what is ordered: 8 bytes a page at most.
+    # Beside the tables, the queue of what is ordered: 8 bytes a page at most. 19 is usual; what is taken back from
+    # probation leaves 8 bytes in its queue until those before it have been written, which shows where a guest thrashes.
     queued = info["prefetch-queued"] * 8
     per_page = (info["metadata-bytes"] - queued) * PAGE / info["size"]
-    require(per_page <= 24, f"{info['id']}: {per_page:.1f} bytes of metadata per page")
+    require(per_page <= 28, f"{info['id']}: {per_page:.1f} bytes of metadata per page")
 
 
 def require_evicted(vm, mib, identity="ram0"):
