@@ -103,11 +103,12 @@ class Daemon::Impl {
         events_ = std::make_unique<LibvirtEvents>(
             io_, config_.libvirt_uri,
             [this](const LibvirtDomainChange &change) { watch_->follow(change); });
-        watch_->ask_with([this](std::vector<std::string> uuids, auto answer) {
-            if (events_) {
-                events_->ask_ended(std::move(uuids), std::move(answer));
-            }
-        });
+        watch_->ask_with(
+            [this](std::vector<std::string> uuids, std::function<void(LeftFiles::Ended)> answer) {
+                if (events_) {
+                    events_->ask_ended(std::move(uuids), std::move(answer));
+                }
+            });
         const int socket = socket_of_systemd();
         auto listening = socket >= 0 ? server_.adopt_unix(socket, config_.api_group)
                                      : server_.listen_unix(config_.api_socket(), config_.api_group);

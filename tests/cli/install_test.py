@@ -125,8 +125,10 @@ class Install(unittest.TestCase):
         parser = shutil.which("apparmor_parser", path="/usr/sbin:/sbin:/usr/bin")
         if parser is None:
             self.skipTest("there is no apparmor_parser")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
         def parsed(name, more=""):
-            profile = self.root / "profile"
+            profile = pathlib.Path(folder.name) / "profile"
             rules = SRC / "src/daemon/system" / name
             profile.write_text(f'include <tunables/global>\nprofile one {{\n  include "{rules}"\n{more}}}\n')
             return subprocess.run([parser, "-Q", "-T", "-K", profile], capture_output=True, text=True)
