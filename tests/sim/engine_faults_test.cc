@@ -93,6 +93,9 @@ TEST_CASE("a recorded working set comes back in its order, without faults", "[si
         machine.set_guest_limit(200);
         CHECK(eventually([&] { return machine.memory->dram_pages() <= 200; }));
         machine.set_guest_limit(1200);
+        CHECK(eventually([&] {
+            return machine.pages_in(PageState::staging) + machine.pages_in(PageState::writing) == 0;
+        }));
         for (std::uint32_t page = 2900; page < 3000; ++page)
             CHECK(machine.verify(PageIndex{page}));
     };
@@ -114,10 +117,17 @@ TEST_CASE("a recorded working set comes back in its order, without faults", "[si
     };
     const auto missing =
         std::count_if(job.begin(), job.end(), [&](std::uint32_t page) { return !recorded(page); });
+    // All but what was still in S, which needs no reading.
     CHECK(eventually([&] {
-        return std::all_of(job.begin(), job.end(), [&](std::uint32_t page) {
-            return !recorded(page) || machine.memory->guest_present(PageIndex{page});
+        const auto report = machine.backend->report();
+        const auto pages = [&](PageState state) {
+            return report.pages[static_cast<std::size_t>(state)];
+        };
+        const auto here = std::count_if(job.begin(), job.end(), [&](std::uint32_t page) {
+            return recorded(page) && machine.memory->guest_present(PageIndex{page});
         });
+        return report.queued_prefetch_pages == 0 && pages(PageState::loading) == 0 &&
+               static_cast<std::uint64_t>(here + missing) + pages(PageState::staged) >= job.size();
     }));
     const std::uint64_t before = machine.backend->report().counters.faults_stored;
     for (const std::uint32_t page : job)
