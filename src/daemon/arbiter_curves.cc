@@ -13,12 +13,8 @@ double pages(std::uint64_t bytes) {
     return static_cast<double>(bytes) / static_cast<double>(kPageSize);
 }
 
-std::uint64_t room_of(const UseOfDram &use) {
-    return use.limit - std::min(use.limit, use.used);
-}
-
 std::uint64_t unfilled_of(const UseOfDram &use) {
-    const std::uint64_t room = room_of(use);
+    const std::uint64_t room = use.limit - std::min(use.limit, use.used);
     return room - std::min({room, use.limit / 16, kKeptFree});
 }
 
@@ -58,7 +54,7 @@ std::vector<DramEffect> gains_of(const UseOfDram &use) {
 std::vector<DramEffect> losses_of(const UseOfDram &use) {
     std::map<double, std::uint64_t, std::greater<>> bytes_of_age; // oldest, cheapest, first
     const std::uint64_t unfilled = unfilled_of(use);
-    const std::uint64_t in_use = use.used + room_of(use) - unfilled;
+    const std::uint64_t in_use = std::max(use.limit, use.used) - unfilled;
     std::uint64_t counted = 0;
     const auto count = [&](double seconds, std::uint64_t bytes) {
         bytes = std::min(bytes, in_use - counted);
