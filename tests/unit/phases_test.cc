@@ -208,17 +208,24 @@ static const Phase &set_with(const PhaseStore &store, std::uint32_t page) {
     return store.at(set);
 }
 
-TEST_CASE("a set half of which is no longer used is trusted less, and shrinks") {
-    Watched watched(kAll);
-    std::mt19937 random(6);
-    auto sets = scattered_sets(kPages, 3, 0.2, 10);
-    fill(watched.guest, kPages);
-    const auto round = [&] {
+// A guest that works in three sets in turn.
+struct ThreeInTurn {
+    Watched watched;
+    std::vector<std::vector<std::uint32_t>> sets = scattered_sets(kPages, 3, 0.2, 10);
+    std::mt19937 random{6};
+
+    explicit ThreeInTurn(std::size_t ordered) : watched(ordered) { fill(watched.guest, kPages); }
+    void round() {
         for (const auto &set : sets)
             work_in(watched.guest, set, 4, random);
-    };
+    }
+};
+
+TEST_CASE("a set half of which is no longer used is trusted less, and shrinks") {
+    ThreeInTurn guest(kAll);
+    auto &[watched, sets, random] = guest;
     for (int i = 0; i < 4; ++i)
-        round();
+        guest.round();
     const std::vector<std::uint32_t> gone(sets[0].begin() + std::ptrdiff_t(sets[0].size() / 2),
                                           sets[0].end());
     sets[0].resize(sets[0].size() / 2);
@@ -227,10 +234,10 @@ TEST_CASE("a set half of which is no longer used is trusted less, and shrinks") 
     const std::uint32_t pages = phase.pages;
     // One in sixteen of the pages brought in shows that it was not used.
     for (int i = 0; i < 3; ++i)
-        round();
+        guest.round();
     CHECK(phase.share < 0.7f);
     for (int i = 0; i < 12; ++i)
-        round();
+        guest.round();
     CHECK(phase.pages < pages * 9 / 10);
 }
 
@@ -238,22 +245,16 @@ TEST_CASE("a set half of which is no longer used is trusted less, and shrinks") 
 TEST_CASE(
     "a set half of which is not its own shrinks, also while some of it is brought in on trial") {
     const std::size_t ordered = GENERATE(std::size_t{0}, kTrial);
-    Watched watched(ordered);
-    std::mt19937 random(6);
-    auto sets = scattered_sets(kPages, 3, 0.2, 10);
-    fill(watched.guest, kPages);
-    const auto round = [&] {
-        for (const auto &set : sets)
-            work_in(watched.guest, set, 4, random);
-    };
-    round();
+    ThreeInTurn guest(ordered);
+    auto &[watched, sets, random] = guest;
+    guest.round();
     const std::uint32_t gone = sets[0].back();
     sets[0].resize(sets[0].size() / 2);
-    round();
+    guest.round();
     const Phase &phase = set_with(watched.phases.store(), gone);
     const std::uint32_t pages = phase.pages;
     for (int i = 0; i < 4; ++i)
-        round();
+        guest.round();
     CHECK(phase.pages < pages * 7 / 10);
 }
 
