@@ -112,6 +112,9 @@ class Vm:
         infos = self.infos()
         found = {name: info["dram-limit"] for name, info in infos.items()}
         require(found == limits, f"{self.name} has {found}, wanted {limits}")
+        return self.require_undamaged(infos)
+
+    def require_undamaged(self, infos):
         for info in infos.values():
             require(not info["pages"]["held"] and not info["pages"]["poisoned"], f"lost: {info}")
         return infos
