@@ -329,7 +329,9 @@ int tidemark_backend_prefetch(tidemark_backend *backend, const struct tidemark_r
 int64_t tidemark_backend_prefetch_cancel(tidemark_backend *backend,
                                          uint64_t ticket) TIDEMARK_NOEXCEPT;
 
-/* A working set: the pages that come into DRAM from record_start() on, in the order of first use. record_save()
+/* A working set: the pages that come into DRAM from record_start() on, in the order of first use, and of those in DRAM
+ * already the ones that are used: each is put on probation once, which costs the guest reclaim_slowdown of its time at
+ * most (2 % if that is 0), and nothing while it is short of DRAM, when all of it is turned over anyway. record_save()
  * ends the recording and writes it to `path` (replaced as a whole; NULL: it is thrown away); *pages says how many
  * they are. -EALREADY if one is being recorded already, -ENODATA if none is. */
 int tidemark_backend_record_start(tidemark_backend *backend, char *msg,

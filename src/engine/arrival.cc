@@ -215,7 +215,7 @@ void Backend::land_arrival(Arrival &arrival, const Fault *fault) {
         i = std::max(end, i + 1);
     }
     if (fault != nullptr)
-        count_latency(*fault, true);
+        count_latency(*fault, EnterReason::refault_stored);
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
     for (std::uint32_t i = 0; !whole && i < arrival.region.count; ++i) {

@@ -69,7 +69,7 @@ class Backend {
                                           const PrefetchTerms &terms);
     // 0: all there is. Returns how many pages will not be brought.
     std::uint64_t cancel_prefetch(std::uint64_t ticket);
-    // From now on, which pages come into DRAM and in what order; false if that is recorded already.
+    // From now on, which pages come into DRAM or are used there, in what order; false if that is recorded already.
     bool start_recording();
     // nullopt if nothing was recorded. Empty is an answer, too.
     std::optional<std::vector<PageRun>> stop_recording();
@@ -163,7 +163,7 @@ class Backend {
     void see_used(const Fault &fault) TIDEMARK_REQUIRES(mutex_);
     void walked(PageIndex page, std::uint32_t pages, std::uint32_t read = 0)
         TIDEMARK_REQUIRES(mutex_);
-    void count_latency(const Fault &fault, bool refault);
+    void count_latency(const Fault &fault, EnterReason reason);
 
     // demand.cc
     Plan plan_read(const Fault &fault, Loader &loader) TIDEMARK_REQUIRES(mutex_);
@@ -313,8 +313,9 @@ class Backend {
     std::vector<std::size_t> tier_order_; // indices, fastest class first
     std::unique_ptr<GuestMemory> memory_;
     const Clock::time_point started_ = Clock::now();
-    LatencyHistogram latency_;                      // has its own atomics
-    std::atomic<std::uint64_t> refault_wait_ns_{0}; // in all, for pages that had left
+    LatencyHistogram latency_; // has its own atomics
+    // That guests waited in all for pages that had left.
+    std::atomic<std::uint64_t> stored_wait_ns_{0}, staged_wait_ns_{0};
     std::atomic<std::uint32_t> demands_pending_{0}; // reads the guest waits for
 
     Mutex mutex_;

@@ -14,6 +14,7 @@ constexpr double kShortOver = 2; // since something had to leave: DRAM is not sh
 
 // One tick; between ticks nothing.
 void Backend::reclaim_cold() {
+    const auto seconds = [](std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; };
     const double now = since_start();
     if (now - reclaim_tick_ < kTick)
         return;
@@ -22,11 +23,12 @@ void Backend::reclaim_cold() {
     std::uint32_t looks = 0;
     {
         MutexLock lock(mutex_);
-        reclaim_.configure(config_.reclaim_slowdown, config_.cold_age);
+        reclaim_.configure(config_.reclaim_slowdown, config_.cold_age, recorder_.has_value());
         if (!armed_ || !reclaim_.on())
             return;
         reclaim_.look({.now = now,
-                       .waited = static_cast<double>(refault_wait_ns_.load()) * 1e-9,
+                       .waited = seconds(stored_wait_ns_ + staged_wait_ns_),
+                       .waited_staged = seconds(staged_wait_ns_),
                        .io_pressure = io_pressure,
                        .short_of_dram = now - evicted_at_ < kShortOver});
         slowdown_ = reclaim_.slowdown();
@@ -72,7 +74,7 @@ std::uint16_t Backend::oldest_staged_age() {
     return staged_queue_.empty() ? 0 : age_of(table_[staged_queue_.front()], coarse_now());
 }
 
-// Puts what has not changed place for half a cold age on probation: a huge page only as a whole, for a part of
+// Puts what has not changed place for half a cold age, or is missing in a record, on probation: a huge page only as a whole, for a part of
 // it would cost the guest the huge page.
 void Backend::probe_next_region() {
     std::vector<PageRun> runs;
@@ -114,7 +116,7 @@ void Backend::probe_next_region() {
 bool Backend::cold_resident(PageIndex page, std::uint16_t wanted, std::uint16_t now) {
     const PageEntry &entry = table_[page];
     return entry.state == PageState::resident && !entry.shadow_in_use() &&
-           age_of(entry, now) >= wanted;
+           (age_of(entry, now) >= wanted || (recorder_ && !recorder_->seen(page)));
 }
 
 } // namespace tidemark

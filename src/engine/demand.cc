@@ -118,7 +118,7 @@ void Backend::land(Loader &loader, std::size_t first, std::size_t count, const F
             map_in({loader.items[i].page, run}, loader.page_bytes(i));
         const bool demanded = fault != nullptr && i == 0;
         if (demanded && loader.items[i].error == 0)
-            count_latency(*fault, true);
+            count_latency(*fault, EnterReason::refault_stored);
         MutexLock lock(mutex_);
         const std::uint16_t now = coarse_now();
         for (; i < end; ++i) {

@@ -34,7 +34,7 @@ void Backend::evictor_main() {
             while (!stopping_ && !eviction_due())
                 if (!work_.wait_for(mutex_, std::chrono::milliseconds(200)) &&
                     (!stale_shadows_.empty() || regions_expected_ ||
-                     (armed_ && config_.reclaim_slowdown != 0)))
+                     (armed_ && (config_.reclaim_slowdown != 0 || recorder_))))
                     break;
             if (stopping_)
                 return;

@@ -58,7 +58,7 @@ bool Backend::serve(const Fault &fault, Loader &loader) {
         fill_region(plan.run, plan.spare, loader.frame());
         break;
     }
-    count_latency(fault, reason == EnterReason::refault_staged);
+    count_latency(fault, reason);
     MutexLock lock(mutex_);
     const std::uint16_t now = coarse_now();
     if (plan.step == Step::region_fill || plan.step == Step::region_back) {
@@ -257,12 +257,14 @@ bool Backend::may_fill_region(PageRun region, bool stream) {
 }
 
 // refault: of a page that had left.
-void Backend::count_latency(const Fault &fault, bool refault) {
+void Backend::count_latency(const Fault &fault, EnterReason reason) {
     const auto waited = Clock::now() - fault.since;
     latency_.record(waited);
-    if (refault)
-        refault_wait_ns_ += static_cast<std::uint64_t>(
-            std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count());
+    if (reason == EnterReason::first_touch)
+        return;
+    auto &sum = reason == EnterReason::refault_staged ? staged_wait_ns_ : stored_wait_ns_;
+    sum += static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count());
 }
 
 // Tells the streams of a fault, and counts what they had read for it earlier.

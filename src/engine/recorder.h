@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Which pages came into DRAM since a moment, in the order in which they first did. One bit a page, and what the
-// runs need.
+// runs need. (What is there at that moment is put on probation and comes back when it is used: reclaim.h.)
 #pragma once
 
 #include "base/units.h"
@@ -23,6 +23,7 @@ class Recorder {
         else
             runs_.push_back({page, 1});
     }
+    bool seen(PageIndex page) const { return seen_[page.value]; }
     std::vector<PageRun> take() { return std::move(runs_); }
     std::uint64_t bytes() const { return seen_.size() / 8 + runs_.capacity() * sizeof(PageRun); }
 

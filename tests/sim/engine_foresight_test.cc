@@ -270,6 +270,28 @@ TEST_CASE("with reclaim off it stays", "[sim]") {
         REQUIRE(machine.backend->report().counters.evicted_pages == 0);
 }
 
+TEST_CASE("a record has what was in DRAM all the time, if it is used", "[sim]") {
+    Machine machine(roomy());
+    set_reclaim(machine, 0);
+    constexpr std::uint32_t kUsed = 4 * kRegionPages;
+    for (std::uint32_t p = 0; p < kUsed; ++p)
+        machine.write(PageIndex{p});
+    REQUIRE(machine.backend->start_recording());
+    // All of it is put to the test, huge pages as a whole, and none of it leaves DRAM for that.
+    REQUIRE(eventually([&] { return machine.pages_in(PageState::staged) == kUsed; }));
+    for (const std::uint32_t region : {1u, 3u})
+        CHECK(machine.verify(PageIndex{region * kRegionPages + 5}));
+    const auto runs = machine.backend->stop_recording();
+    REQUIRE(runs);
+    std::vector<std::uint32_t> recorded(4);
+    for (const PageRun run : *runs)
+        for (PageIndex page = run.first; page < run.end(); page = page.next())
+            ++recorded[page.value / kRegionPages];
+    CHECK(recorded == std::vector<std::uint32_t>{0, kRegionPages, 0, kRegionPages});
+    CHECK(machine.backend->report().counters.evicted_pages == 0);
+    CHECK(machine.count_bad() == 0);
+}
+
 TEST_CASE("a huge page on probation returns whole at its first use", "[sim]") {
     Setup setup = roomy();
     setup.nvme_budget =

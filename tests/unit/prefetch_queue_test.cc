@@ -6,6 +6,7 @@
 
 #include <array>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 namespace tidemark {
 namespace {
@@ -203,8 +204,12 @@ TEST_CASE("the log joins neighbours, and loses what does not fit") {
     CHECK(out.empty());
 }
 
-Reclaim::Sight at(double now, double waited) {
-    return {.now = now, .waited = waited, .io_pressure = 0, .short_of_dram = false};
+Reclaim::Sight at(double now, double waited, double waited_staged = 0) {
+    return {.now = now,
+            .waited = waited,
+            .waited_staged = waited_staged,
+            .io_pressure = 0,
+            .short_of_dram = false};
 }
 
 TEST_CASE("every region is looked at several times in a cold age") {
@@ -249,6 +254,33 @@ TEST_CASE("pressure and busy disks stop it, each in its way") {
     reclaim.configure(0, 120);
     reclaim.look(at(3, 0));
     CHECK_FALSE(reclaim.may_write());
+}
+
+TEST_CASE(
+    "for a record all is looked at soon, whatever the tiers cost, but not what probing costs") {
+    const std::uint32_t slowdown = GENERATE(0u, 20u); // off, too
+    Reclaim reclaim;
+    reclaim.configure(slowdown, 3600);
+    double now = 0, waited = 0, staged = 0;
+    const auto looks = [&](double seconds, double lost, double lost_staged) {
+        std::uint32_t count = 0;
+        for (double end = now + seconds; now < end; now += 0.2) {
+            waited += 0.2 * lost;
+            staged += 0.2 * lost_staged;
+            reclaim.look(at(now, waited, staged));
+            count += reclaim.due(512);
+            CHECK((slowdown != 0 || !reclaim.may_write()));
+        }
+        return count;
+    };
+    CHECK(looks(30, 0.5, 0) < 16); // paused for what is lost, or off
+    reclaim.configure(slowdown, 3600, true);
+    const std::uint32_t first = looks(Reclaim::kRecordSweep + 1, 0.5, 0);
+    CHECK(first >= 512);
+    CHECK(first <= 640);
+    CHECK(looks(60, 0.5, 0.2) < 1200); // of 3840
+    reclaim.configure(slowdown, 3600, false);
+    CHECK(looks(30, 0.5, 0) < 16);
 }
 
 TEST_CASE("pressure stall information is read as the kernel writes it") {
