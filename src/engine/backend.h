@@ -236,7 +236,7 @@ class Backend {
     bool reclaim_interrupted();
     std::uint16_t half_cold_age() const;
     std::uint16_t oldest_staged_age() TIDEMARK_REQUIRES(mutex_);
-    void probe_next_region();
+    std::uint32_t probe_next_region(); // pages put on probation
     bool cold_resident(PageIndex page, std::uint16_t wanted, std::uint16_t now)
         TIDEMARK_REQUIRES(mutex_);
 

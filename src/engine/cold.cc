@@ -29,23 +29,31 @@ void Backend::reclaim_cold() {
         reclaim_.look({.now = now,
                        .waited = seconds(stored_wait_ns_ + staged_wait_ns_),
                        .waited_staged = seconds(staged_wait_ns_),
+                       .left = counters_.evicted_pages,
+                       .returns = counters_.faults_stored,
+                       .late = counters_.staged_late_pages,
                        .io_pressure = io_pressure,
                        .short_of_dram = now - evicted_at_ < kShortOver});
         slowdown_ = reclaim_.slowdown();
         looks = reclaim_.due((pages_ + kRegionPages - 1) / kRegionPages);
     }
-    for (std::uint32_t i = 0; i < looks && !reclaim_interrupted(); ++i)
-        probe_next_region();
+    for (std::uint32_t i = 0; i < looks && reclaim_.may_probe_more() && !reclaim_interrupted(); ++i)
+        reclaim_.probed(probe_next_region());
     // Zero and unchanged pages cost no write, but which those are shows only when they are looked at.
     if (reclaim_.may_write())
         clean_cold();
 }
 
 void Backend::clean_cold() {
+    std::uint64_t enough = 0;
+    {
+        MutexLock lock(mutex_);
+        enough = counters_.evicted_pages + reclaim_.may_leave();
+    }
     while (!reclaim_interrupted() && tier_for(false) != tiers_.size()) {
         {
             MutexLock lock(mutex_);
-            if (oldest_staged_age() < half_cold_age())
+            if (oldest_staged_age() < half_cold_age() || counters_.evicted_pages >= enough)
                 break;
         }
         clean_some(half_cold_age());
@@ -76,19 +84,19 @@ std::uint16_t Backend::oldest_staged_age() {
 
 // Puts what has not changed place for half a cold age, or is missing in a record, on probation: a huge page only as a whole, for a part of
 // it would cost the guest the huge page.
-void Backend::probe_next_region() {
+std::uint32_t Backend::probe_next_region() {
     std::vector<PageRun> runs;
+    std::uint32_t cold = 0;
     {
         MutexLock lock(mutex_);
         if (staging_)
-            return;
+            return 0;
         const PageRun region = table_.region_run(cold_hand_);
         cold_hand_ = region.end().value < pages_ ? region.end() : PageIndex{0};
         const RegionEntry &entry = table_.region_of(region.first);
         if (entry.resident == 0)
-            return;
+            return 0;
         const std::uint16_t wanted = half_cold_age(), now = coarse_now();
-        std::uint32_t cold = 0;
         for (PageIndex page = region.first; page < region.end(); page = page.next()) {
             if (!cold_resident(page, wanted, now))
                 continue;
@@ -101,7 +109,7 @@ void Backend::probe_next_region() {
         if (cold == kRegionPages && !entry.shadow_huge)
             take_region(region);
         else if (entry.huge && entry.resident == kRegionPages)
-            return;
+            return 0;
         else
             for (const PageRun run : runs)
                 for (PageIndex page = run.first; page < run.end(); page = page.next())
@@ -111,6 +119,7 @@ void Backend::probe_next_region() {
     move_out_all(runs);
     MutexLock lock(mutex_);
     staging_ = false;
+    return cold;
 }
 
 bool Backend::cold_resident(PageIndex page, std::uint16_t wanted, std::uint16_t now) {

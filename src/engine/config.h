@@ -83,7 +83,8 @@ struct Counters {
     PrefetchCounters prefetch{};
     std::uint64_t prefetch_declined = 0; // orders' pages: not worth it, too late, or no room
     std::uint64_t evicted_pages = 0, zero_elided = 0, clean_elided = 0;
-    std::uint64_t huge_moves = 0; // 2 MiB that left R as one huge page
+    std::uint64_t staged_late_pages = 0; // used in the second half of a probation without pressure
+    std::uint64_t huge_moves = 0;        // 2 MiB that left R as one huge page
     std::uint64_t readahead_used() const { return prefetch.readahead(prefetch.used); }
     std::uint64_t promoted_pages = 0, demoted_pages = 0, discarded_pages = 0, move_busy = 0;
 };

@@ -140,6 +140,8 @@ Plan Backend::plan_take_back(const Fault &fault) {
     }
     ++counters_.faults;
     ++counters_.faults_staged;
+    const bool late = age_of(table_[fault.page], coarse_now()) * kStampUnit >=
+                      std::chrono::seconds(config_.cold_age) / 4.0;
     see_used(fault);
     expected_.clear();
     if (follows(Origin::successors)) {
@@ -147,6 +149,7 @@ Plan Backend::plan_take_back(const Fault &fault) {
         successors_.served(fault.page, fault.thread_id, {});
     }
     if (whole) {
+        counters_.staged_late_pages += late ? region.count : 0;
         for (PageIndex page = region.first; page < region.end(); page = page.next())
             table_.set_state(page, PageState::filling);
         walked(fault.page, region.end().value - fault.page.value);
@@ -168,6 +171,7 @@ Plan Backend::plan_take_back(const Fault &fault) {
              (table_[run.end()].state == PageState::staged ||
               table_[run.end()].state == PageState::writing) &&
              charge(1, true));
+    counters_.staged_late_pages += late ? run.count : 0;
     walked(fault.page, run.count);
     log_came_along(run, fault.page);
     return {Step::from_shadow, run};

@@ -281,6 +281,7 @@ TEST_CASE("a record has what was in DRAM all the time, if it is used", "[sim]") 
     REQUIRE(eventually([&] { return machine.pages_in(PageState::staged) == kUsed; }));
     for (const std::uint32_t region : {1u, 3u})
         CHECK(machine.verify(PageIndex{region * kRegionPages + 5}));
+    REQUIRE(eventually([&] { return machine.pages_in(PageState::resident) == kUsed / 2; }));
     const auto runs = machine.backend->stop_recording();
     REQUIRE(runs);
     std::vector<std::uint32_t> recorded(4);

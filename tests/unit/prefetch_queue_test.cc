@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/access_log.h"
 #include "engine/prefetch_queue.h"
-#include "engine/reclaim.h"
 #include "sys/host_pressure.h"
 
 #include <array>
 #include <catch2/catch_test_macros.hpp>
-#include <catch2/generators/catch_generators.hpp>
 
 namespace tidemark {
 namespace {
@@ -202,85 +200,6 @@ TEST_CASE("the log joins neighbours, and loses what does not fit") {
     CHECK(lost > 0);
     CHECK(log.take(out) == 0);
     CHECK(out.empty());
-}
-
-Reclaim::Sight at(double now, double waited, double waited_staged = 0) {
-    return {.now = now,
-            .waited = waited,
-            .waited_staged = waited_staged,
-            .io_pressure = 0,
-            .short_of_dram = false};
-}
-
-TEST_CASE("every region is looked at several times in a cold age") {
-    Reclaim reclaim;
-    reclaim.configure(20, 120);
-    CHECK_FALSE(reclaim.may_probe()); // nothing is known yet
-    std::uint32_t looks = 0;
-    for (int tick = 0; tick <= 600; ++tick) {
-        reclaim.look(at(0.2 * tick, 0));
-        looks += reclaim.due(512);
-    }
-    CHECK(looks > 512 * 7);
-    CHECK(looks <= 512 * 8);
-}
-
-TEST_CASE("a guest that loses too much time is left alone, longer each time") {
-    Reclaim reclaim;
-    reclaim.configure(20, 120);
-    double now = 0, waited = 0;
-    const auto run = [&](double seconds, double lost_share) {
-        double probing = 0;
-        for (double end = now + seconds; now < end; now += 0.2, waited += 0.2 * lost_share) {
-            reclaim.look(at(now, waited));
-            probing += reclaim.may_probe() ? 0.2 : 0;
-        }
-        return probing / seconds;
-    };
-    CHECK(run(20, 0.001) > 0.95);
-    CHECK(run(200, 0.2) < 0.2);
-    run(300, 0);
-    CHECK(run(20, 0.001) > 0.95);
-}
-
-TEST_CASE("pressure and busy disks stop it, each in its way") {
-    Reclaim reclaim;
-    reclaim.configure(20, 120);
-    reclaim.look({.now = 1, .waited = 0, .io_pressure = 0.5, .short_of_dram = false});
-    CHECK(reclaim.may_probe());
-    CHECK_FALSE(reclaim.may_write());
-    reclaim.look({.now = 2, .waited = 0, .io_pressure = 0, .short_of_dram = true});
-    CHECK_FALSE(reclaim.may_probe());
-    reclaim.configure(0, 120);
-    reclaim.look(at(3, 0));
-    CHECK_FALSE(reclaim.may_write());
-}
-
-TEST_CASE(
-    "for a record all is looked at soon, whatever the tiers cost, but not what probing costs") {
-    const std::uint32_t slowdown = GENERATE(0u, 20u); // off, too
-    Reclaim reclaim;
-    reclaim.configure(slowdown, 3600);
-    double now = 0, waited = 0, staged = 0;
-    const auto looks = [&](double seconds, double lost, double lost_staged) {
-        std::uint32_t count = 0;
-        for (double end = now + seconds; now < end; now += 0.2) {
-            waited += 0.2 * lost;
-            staged += 0.2 * lost_staged;
-            reclaim.look(at(now, waited, staged));
-            count += reclaim.due(512);
-            CHECK((slowdown != 0 || !reclaim.may_write()));
-        }
-        return count;
-    };
-    CHECK(looks(30, 0.5, 0) < 16); // paused for what is lost, or off
-    reclaim.configure(slowdown, 3600, true);
-    const std::uint32_t first = looks(Reclaim::kRecordSweep + 1, 0.5, 0);
-    CHECK(first >= 512);
-    CHECK(first <= 640);
-    CHECK(looks(60, 0.5, 0.2) < 1200); // of 3840
-    reclaim.configure(slowdown, 3600, false);
-    CHECK(looks(30, 0.5, 0) < 16);
 }
 
 TEST_CASE("pressure stall information is read as the kernel writes it") {
