@@ -23,7 +23,7 @@ from swapfile import SwapError  # noqa: E402
 LEVELS = {"process": "process_level", "guest": "guest_level", "predict": "predict_level",
           "migrate": "migrate_level"}
 DEFAULT_LEVELS = ["process", "guest"]
-DEFAULT_SIDES = ["tidemark", "swap", "file", "ram", "off", "unlearned", "stock", "observe", "on"]
+DEFAULT_SIDES = ["tidemark", "swap", "file", "ram", "off", "unlearned", "kept", "stock", "observe", "on"]
 # What a level does of a quick run, unless the command line says more; the guests take long to boot.
 QUICK_ONLY = {"guest": {"rounds": 1, "dram": [50], "sides": ["tidemark", "swap", "ram"]}}
 HERE = pathlib.Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def parse():
                         help="without it, the first two; the guest level only if it is there")
     parser.add_argument("--rounds", type=int, help="of each side; normally 5, quick 2")
     parser.add_argument("--sides", type=words, metavar="NAME,...",
-                        help="of tidemark, swap, file, ram, zram, the predict level's off and unlearned, "
+                        help="of tidemark, swap, file, ram, zram, the predict level's off, unlearned and kept, "
                              "the migrate level's stock, off, observe and on; normally all but zram")
     parser.add_argument("--dram", type=shares, metavar="PERCENT,...",
                         help="DRAM as a share of the footprint; normally 100,75,50,25, quick 100,50; "

@@ -25,6 +25,9 @@ constexpr std::size_t kShareOfSet =
     5; // a working set is a fifth of the memory: it fits in a quarter
 constexpr std::size_t kZeroEvery = 16;       // pages of idle-reclaim, see there
 constexpr std::size_t kJobEvicted = 2 << 12; // pages, 32 MiB
+// Of the pages of returning. A visit comes a cold age after the page has become cold, give or take a slice.
+constexpr std::size_t kHotShare = 8, kRareShare = 2, kSlices = 16;
+constexpr std::uint64_t kWaited = 3000; // ns: no access of memory that is there takes so long
 
 // The number-th fifth of the memory's extents, scattered over all of it.
 std::vector<std::size_t> extents_of_set(std::uint64_t seed, std::size_t pages, std::size_t number) {
@@ -33,6 +36,25 @@ std::vector<std::size_t> extents_of_set(std::uint64_t seed, std::size_t pages, s
     const auto set = std::span(all).subspan(number * count, count);
     return {set.begin(), set.end()};
 }
+
+// Slice after slice, and the pages of each in another order every time.
+class SliceOrder final : public Order {
+  public:
+    SliceOrder(std::uint64_t seed, std::size_t first, std::size_t count)
+        : random_(seed), pages_(shuffled(seed, count)), first_(first),
+          slice_(std::max<std::size_t>(count / kSlices, 1)) {}
+    std::size_t next() override {
+        const std::size_t at = at_++ % pages_.size();
+        if (at % slice_ == 0)
+            shuffle(std::span(pages_).subspan(at, std::min(slice_, pages_.size() - at)), random_);
+        return first_ + pages_[at];
+    }
+
+  private:
+    Random random_;
+    std::vector<std::size_t> pages_;
+    std::size_t first_, slice_, at_ = 0;
+};
 
 } // namespace
 
@@ -158,6 +180,39 @@ void Workloads::idle_reclaim(Result &result) {
     result.extra.number("in_dram_bytes", in_dram);
     // Out of the guest's sight, and yet somebody keeps 4096 zeros for it.
     result.extra.number("zero_pages_kept", zeros_kept);
+    result.extra.number("cold_age", settings_.cold_age);
+}
+
+// Half of the memory is visited once in two cold ages, by the clock and in no order: each page comes back when it has
+// just left. In between an eighth of it is in use, as fast as it goes; the rest is never touched again.
+void Workloads::returning(Result &result) {
+    const std::size_t hot_pages = settings_.pages / kHotShare,
+                      rare_pages = settings_.pages / kRareShare;
+    UniformOrder hot(settings_.seed * 11 + 9, hot_pages);
+    SliceOrder rare(settings_.seed * 11 + 10, hot_pages, rare_pages);
+    const double period = 2.0 * settings_.cold_age;
+    const auto seconds = static_cast<double>(settings_.returns) * period;
+    const double rate = static_cast<double>(rare_pages) / period;
+    Result in_use;
+    side_.begin();
+    const Clock::time_point start = Clock::now();
+    double visited = 0, now = 0;
+    std::uint64_t waited_ns = 0;
+    const auto visit = [&](Result &into, Order &order) {
+        const std::uint64_t ns = step(into, order.next(), Access::kWrite, Check::kStamp);
+        waited_ns += ns >= kWaited ? ns : 0;
+    };
+    for (; now < seconds; now = seconds_between(start, Clock::now())) {
+        for (; visited < now * rate; ++visited)
+            visit(result, rare);
+        for (int i = 0; i < 64; ++i)
+            visit(in_use, hot);
+    }
+    result.seconds = now;
+    result.bad += in_use.bad;
+    result.extra.number("in_use_per_second", static_cast<double>(in_use.latency.count()) / now);
+    result.extra.number("waited_seconds", static_cast<double>(waited_ns) * 1e-9);
+    result.extra.number("in_dram_bytes", side_.dram_used());
     result.extra.number("cold_age", settings_.cold_age);
 }
 

@@ -22,6 +22,7 @@ struct SideOptions {
     bool learn = true;           // keep a profile, and forecast from it
     std::uint64_t tier_size = 0; // of tidemark's one tier; 0: as large as the memory
     std::uint32_t cold_age = 0;  // seconds; 0: the engine's own
+    bool reclaim = true;         // what is cold leaves without being asked to
 };
 
 // Thrown with a sentence when a side can't be set up here.

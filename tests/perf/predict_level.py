@@ -7,14 +7,14 @@ import process_level
 from levels import LevelError
 from process_level import prepare, scale  # noqa: F401 pylint: disable=unused-import
 
-SIDES = ["tidemark", "off", "swap", "unlearned"]
+SIDES = ["tidemark", "off", "swap", "unlearned", "kept"]
 DRAM = [25]
 # Up to `idle` on every side, in one process: what learning costs is seen where there is little to learn.
 COSTS = ["fill", "seq-read", "strided", "uniform-rmw", "zipf-rmw", "idle"]
 WORKLOADS = COSTS + ["interleaved", "repeated", "phases", "job"]
 # In a process of its own with DRAM for all that it holds: what leaves, leaves without pressure. Not all of it,
 # or the engine would have nothing to do with it.
-ALONE, PLENTY = "idle-reclaim", 96
+ALONE, PLENTY = ["idle-reclaim", "returning"], 96
 
 
 def facts(options):
@@ -39,12 +39,16 @@ def asked_for(names, options):
 
 
 def measure(side, dram_percent, options):
-    names = COSTS if side == "unlearned" else WORKLOADS
-    if asked_for(names, options):
+    names = {"unlearned": COSTS, "kept": []}.get(side, WORKLOADS)
+    if names and asked_for(names, options):
         yield from process_level.run_workloads(side, dram_percent, process_level.wanted(names, options), options)
-    if side == "tidemark" and asked_for([ALONE], options):
-        yield from process_level.run_workloads(side, PLENTY, [ALONE], options,
-                                               ["--cold-age", str(scale(options)["cold_age"])])
+    for name in {"tidemark": ALONE, "kept": ["returning"]}.get(side, []):
+        if asked_for([name], options):
+            first = ["fill"] if name == "returning" else []  # here it is no figure
+            for one in process_level.run_workloads(side, PLENTY, [*first, name], options,
+                                                   ["--cold-age", str(scale(options)["cold_age"])]):
+                if one["workload"] not in first:
+                    yield one
 
 
 def run(side, dram_percent, options):

@@ -45,6 +45,13 @@ def predicted(find, level, percent):
                   find.extra(level, percent, "idle-reclaim", share_out), 0.9, at_least=True)
     yield verdict("idle guest: written for free and zero pages", level, None,
                   find.extra(level, percent, "idle-reclaim", kept_for_zeros), 0, "bytes")
+    kept, ours = (find.extra(level, percent, "returning", waited_share, side) for side in ("kept", "tidemark"))
+    yield verdict("pages that return when they have just left: share of time waited, beyond that without reclaim",
+                  level, None, ours["median"] - kept["median"] if ours and kept else None, 0.02)
+    yield verdict("the same guest: what it does with memory in use, of that without reclaim", level, None,
+                  of_floor(find.extra(level, percent, "returning", in_use),
+                           kept and find.extra(level, percent, "returning", in_use, "kept")["median"]),
+                  0.98, at_least=True)
 
 
 NOTES = {"phases": "the mean of an access, from the third period on",
@@ -83,6 +90,14 @@ def more_cpu(find, level, percent, workload):
     ours, theirs = (find.extra(level, percent, workload, lambda one: 100 * rate(one, "cpu_seconds"), side)
                     for side in ("tidemark", "unlearned"))
     return ours["median"] - theirs["median"] if ours and theirs else None
+
+
+def waited_share(one):
+    return one["extra"]["waited_seconds"] / one["seconds"]
+
+
+def in_use(one):
+    return one["extra"]["in_use_per_second"]
 
 
 def share_out(one):

@@ -37,7 +37,7 @@ const char *const kUsage =
     "usage: process_bench --side tidemark|ram|swap|zram|file --dir FOLDER [--footprint MIB]\n"
     "         [--dram MIB] [--workloads NAME,...] [--ops NAME=COUNT]... [--seed N]\n"
     "         [--policy lru|lfu|fifo] [--no-prefetch] [--no-learning] [--max-seconds S]\n"
-    "         [--idle-seconds S] [--tier MIB] [--cold-age S] [--periods N]\n"
+    "         [--idle-seconds S] [--tier MIB] [--cold-age S] [--no-reclaim] [--periods N]\n"
     "         [--neighbour-group FILE]\n"
     "One run of one side; the workloads share the memory and happen in the order given.\n"
     "--dram is Tidemark's limit; the hot set of every side is cut from it. --tier is the size of "
@@ -86,6 +86,7 @@ Options parse(int argc, char **argv) {
                                    {"idle-seconds", required_argument, nullptr, 'i'},
                                    {"tier", required_argument, nullptr, 't'},
                                    {"cold-age", required_argument, nullptr, 'a'},
+                                   {"no-reclaim", no_argument, nullptr, 'c'},
                                    {"periods", required_argument, nullptr, 'e'},
                                    {"neighbour-group", required_argument, nullptr, 'g'},
                                    {nullptr, 0, nullptr, 0}};
@@ -139,6 +140,9 @@ Options parse(int argc, char **argv) {
             options.side.cold_age =
                 static_cast<std::uint32_t>(number_of("--cold-age", value, 604800));
             options.settings.cold_age = options.side.cold_age;
+            break;
+        case 'c':
+            options.side.reclaim = false;
             break;
         case 'e':
             options.settings.periods = number_of("--periods", value, 1000);

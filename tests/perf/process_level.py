@@ -15,7 +15,8 @@ from zram import ZramSwap
 SIDES = ["tidemark", "swap", "file", "ram", "zram"]
 LIMITED = ("swap", "file", "zram")
 # Words of process_bench for sides that are not called so there.
-AS = {"off": ["--side", "tidemark", "--no-prefetch"], "unlearned": ["--side", "tidemark", "--no-learning"]}
+AS = {"off": ["--side", "tidemark", "--no-prefetch"], "unlearned": ["--side", "tidemark", "--no-learning"],
+      "kept": ["--side", "tidemark", "--no-reclaim"]}
 WORKLOADS = ["fill", "seq-read", "seq-rw", "strided", "hot", "zipf-hot", "idle", "uniform-rmw",
              "noisy-rmw", "zipf-rmw", "threads-2", "threads-8", "scattered-verify"]
 # They ask the engine what it did; other sides have no answer.

@@ -6,7 +6,7 @@ import plot
 from levels import MIB
 from summary import NO_ACCESSES, NOT_COMPARED, OWN_TABLES, RIVALS, loses, spread
 
-SIDE_ORDER = ["tidemark", "off", "unlearned", "swap", "file", "zram", "ram"]
+SIDE_ORDER = ["tidemark", "off", "unlearned", "kept", "swap", "file", "zram", "ram"]
 
 
 def number(value):

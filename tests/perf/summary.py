@@ -12,7 +12,7 @@ IDLE_NOISE = 1.0
 # Nothing that is done again and again, so there are no latencies.
 NO_ACCESSES = ("idle", "boot")
 # They look into the engine or end a run; other sides have nothing to show beside them.
-NOT_COMPARED = ("fault-kinds", "clean-pass", "idle-reclaim", "final-check", "final-verify")
+NOT_COMPARED = ("fault-kinds", "clean-pass", "idle-reclaim", "returning", "final-check", "final-verify")
 # Levels whose figures are their own business (levels.py).
 OWN_TABLES = ("migrate",)
 BY_ACCESS = ("uniform-rmw", "noisy-rmw", "zipf-rmw", "phases")

@@ -69,6 +69,8 @@ class TidemarkSide final : public MemorySide {
         backend_options.tier_count = 1;
         if (options.cold_age != 0)
             backend_options.config.cold_age = options.cold_age;
+        if (!options.reclaim)
+            backend_options.config.reclaim_slowdown = 0;
         const std::uint64_t tier_size = std::max(options.tier_size, options.size);
         backend_options.tiers[0] = {options.folder.c_str(), TIDEMARK_TIER_NVME,
                                     (tier_size + kMiB - 1) / kMiB * kMiB, 0};

@@ -51,10 +51,11 @@ Workloads::Workloads(MemorySide &side, const Settings &settings)
 // engine, and say nothing about other sides.
 const std::vector<std::string> &Workloads::names() {
     static const std::vector<std::string> all = {
-        "fill",      "seq-read",  "seq-rw",           "strided",     "hot",
-        "zipf-hot",  "idle",      "uniform-rmw",      "noisy-rmw",   "zipf-rmw",
-        "threads-2", "threads-8", "scattered-verify", "repeated",    "interleaved",
-        "phases",    "job",       "idle-reclaim",     "fault-kinds", "clean-pass"};
+        "fill",      "seq-read",  "seq-rw",           "strided",   "hot",
+        "zipf-hot",  "idle",      "uniform-rmw",      "noisy-rmw", "zipf-rmw",
+        "threads-2", "threads-8", "scattered-verify", "repeated",  "interleaved",
+        "phases",    "job",       "idle-reclaim",     "returning", "fault-kinds",
+        "clean-pass"};
     return all;
 }
 
@@ -104,6 +105,8 @@ Result Workloads::run(const std::string &name) {
         job(result);
     } else if (name == "idle-reclaim") {
         idle_reclaim(result);
+    } else if (name == "returning") {
+        returning(result);
     } else if (name == "interleaved") {
         InterleavedOrder order(settings_.pages, 4);
         random(result, order, Access::kRead, ops_of(name, settings_.pages));

@@ -23,6 +23,7 @@ struct Settings {
     double max_seconds = 0; // a workload of random accesses stops then; 0 = never
     double idle_seconds = 3;
     std::uint32_t cold_age = 0;               // seconds; idle-reclaim looks after twice that
+    std::uint64_t returns = 3;                // of each page of `returning`
     std::uint64_t periods = 6;                // of phases
     std::string folder;                       // on the measured disk
     std::string neighbour_group;              // see Neighbour
@@ -73,6 +74,7 @@ class Workloads {
     void phases(Result &result);
     void job(Result &result);
     void idle_reclaim(Result &result);
+    void returning(Result &result);
     void fault_kinds(Result &result);
     void clean_pass(Result &result);
     void with_threads(Result &result, unsigned threads);
