@@ -82,8 +82,8 @@ std::uint16_t Backend::oldest_staged_age() {
     return staged_queue_.empty() ? 0 : age_of(table_[staged_queue_.front()], coarse_now());
 }
 
-// Puts what has not changed place for half a cold age, or is missing in a record, on probation: a huge page only as a whole, for a part of
-// it would cost the guest the huge page.
+// Puts what has not changed place for half a cold age, or is missing in a record, on probation; returns how many pages.
+// A huge page only as a whole, for a part of it would cost the guest the huge page.
 std::uint32_t Backend::probe_next_region() {
     std::vector<PageRun> runs;
     std::uint32_t cold = 0;

@@ -122,6 +122,9 @@ class PageTable {
     std::uint8_t &rank(PageIndex page) { return rank_[page.value]; }
 
     RegionEntry &region_of(PageIndex page) { return regions_[page.value / kRegionPages]; }
+    const RegionEntry &region_of(PageIndex page) const {
+        return regions_[page.value / kRegionPages];
+    }
     // The 2 MiB around page; the last one may be shorter.
     PageRun region_run(PageIndex page) const {
         const std::uint32_t first = page.value / kRegionPages * kRegionPages;
