@@ -36,8 +36,7 @@ constexpr auto kRegionsOver = std::chrono::milliseconds(200); // since the last:
         left.first.value, name_of(entry.state), unsigned{entry.flags}, in_guest,
         left.count + result.done, result.done, attempts, unsigned{region.resident},
         unsigned{region.probation}, region.huge, region.shadow_huge, unsigned{region.stale});
-    TIDEMARK_CHECK(false && "the shadow of a page to be staged is in use");
-    std::abort();
+    check_failed("the shadow of a page to be staged is free", __FILE__, __LINE__);
 }
 } // namespace
 

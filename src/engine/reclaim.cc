@@ -39,7 +39,7 @@ void Reclaim::look(const Sight &sight) {
         return;
     // While a guest comes back to its memory it waits for the tiers whatever is probed.
     const double cost = recording_ ? slowdown_staged_ : slowdown_;
-    if (cost > (bound_ > 0 ? bound_ : kRecordBound)) {
+    if (cost > bound()) {
         resume_ = now_ + pause_;
         pause_ = std::min(pause_ * 2, kPauseMost);
     } else if (now_ > resume_ + 2 * pause_) {
@@ -54,7 +54,7 @@ void Reclaim::earn_probes(const Sight &sight, double keep) {
     if (!sight.short_of_dram)
         probe_waits_ += sight.waited_staged - waited_staged_;
     const double cost = (probe_waits_ + kProbeCost * kProbesKnown) / (probed_ + kProbesKnown);
-    const double share = recording_ ? std::max(bound_, kRecordBound) : bound_ * kProbeShare;
+    const double share = bound() * (recording_ ? 1 : kProbeShare);
     const double rate = share / std::clamp(cost, kProbeCost * kReturnLeast, kProbeCostMost);
     probe_credit_ = std::min(probe_credit_ + elapsed_ * rate, rate);
 }

@@ -76,6 +76,7 @@ class Reclaim {
     std::uint32_t due(std::uint32_t regions);
 
   private:
+    double bound() const { return bound_ > 0 || !recording_ ? bound_ : kRecordBound; }
     void earn_probes(const Sight &sight, double keep);
     void earn_leaving(const Sight &sight, double keep);
     void average(double &share, double &before, double now) const;
