@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 namespace tidemark {
 
@@ -20,24 +19,6 @@ constexpr std::uint32_t kBatch = 64;
 constexpr std::uint32_t kSweep = 32768; // table entries looked at per hold of the lock
 constexpr int kMoveAttempts = 16;
 constexpr auto kRegionsOver = std::chrono::milliseconds(200); // since the last: none is expected
-
-// S[page] is in use although the table says that it is free: a page would be lost. Says what is known of it first.
-[[noreturn]] void shadow_in_use(GuestMemory &memory, const PageTable &table, PageRun left,
-                                RunResult result, int attempts) {
-    const PageEntry &entry = table[left.first];
-    const RegionEntry &region = table.region_of(left.first);
-    const auto mapped = memory.mapped_pages();
-    const char *const in_guest = !mapped ? "?" : (*mapped)[left.first.value] ? "yes" : "no";
-    std::fprintf(
-        stderr,
-        "tidemark: page %u (%s, flags %#x) can't be moved out: its shadow is in use; mapped: %s; "
-        "%u pages were left, %u moved before it, attempt %d; region: %u resident, %u on probation, "
-        "huge %d, shadow huge %d, %u stale\n",
-        left.first.value, name_of(entry.state), unsigned{entry.flags}, in_guest,
-        left.count + result.done, result.done, attempts, unsigned{region.resident},
-        unsigned{region.probation}, region.huge, region.shadow_huge, unsigned{region.stale});
-    check_failed("the shadow of a page to be staged is free", __FILE__, __LINE__);
-}
 } // namespace
 
 bool Backend::eviction_due() const {
@@ -253,8 +234,8 @@ void Backend::move_out(PageRun run) {
             return;
         const PageIndex page = run.first;
         bool settled = true;
-        if (result.error == EEXIST)
-            shadow_in_use(*memory_, table_, run, result, attempts);
+        // EEXIST: S[page] is in use although the table says that it is free, a page would be lost.
+        TIDEMARK_CHECK(result.error != EEXIST);
         split_shadow(table_.region_run(page));
         switch (result.error) {
         case ENOENT: // a hole: somebody dropped the page from R, so it reads as zero

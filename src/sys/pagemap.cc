@@ -21,7 +21,7 @@ Result<std::vector<bool>> read_pagemap(std::uint64_t address, std::uint32_t page
     constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
     constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
     std::vector<bool> mapped(pages);
-    std::vector<std::uint64_t> entries(std::size_t{64} << 10);
+    std::vector<std::uint64_t> entries(std::min<std::size_t>(pages, std::size_t{64} << 10));
     const std::uint64_t first = address / kPageSize;
     for (std::uint32_t page = 0; page < pages;) {
         const std::size_t want = std::min<std::size_t>(entries.size(), pages - page);

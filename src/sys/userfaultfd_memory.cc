@@ -71,6 +71,7 @@ class UserfaultfdMemory final : public GuestMemory {
     Result<void> register_range(std::byte *start, const char *what);
     Result<void> probe_move();
     RunResult move(PageRun run, std::byte *from, std::byte *to);
+    static bool moved_untold(const std::byte *from, const std::byte *to);
     FaultMessage translate(const uffd_msg &message) const;
     bool in_block(PageRun run) const {
         return run.count <= pages_ && run.first.value <= pages_ - run.count;
@@ -229,8 +230,21 @@ RunResult UserfaultfdMemory::move(PageRun run, std::byte *from, std::byte *to) {
         request.dst = address_of(to + bytes_of(done));
         request.len = bytes_of(run.count - done);
         const int rc = ioctl(uffd_.get(), UFFDIO_MOVE, &request);
-        return count_of(rc, errno, request.move);
+        const __s64 moved = count_of(rc, errno, request.move);
+        if (moved != -EEXIST || !moved_untold(from + bytes_of(done), to + bytes_of(done)))
+            return moved;
+        uffdio_range range{address_of(to + bytes_of(done)), kPageSize};
+        TIDEMARK_CHECK(ioctl(uffd_.get(), UFFDIO_WAKE, &range) == 0);
+        return static_cast<__s64>(kPageSize);
     });
+}
+
+// Linux 6.18 moves pages in batches. One that had to be tried again inside the kernel (a page was just being
+// migrated by memory compaction) is moved a second time although it is there, and reported as EEXIST. While a run is
+// being moved nobody else empties its source or fills its destination: the page went from one to the other.
+bool UserfaultfdMemory::moved_untold(const std::byte *from, const std::byte *to) {
+    const auto left = read_pagemap(address_of(from), 1), there = read_pagemap(address_of(to), 1);
+    return left && there && !left->front() && there->front();
 }
 
 RunResult UserfaultfdMemory::move_out(PageRun run) {

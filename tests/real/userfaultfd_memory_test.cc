@@ -6,6 +6,7 @@
 #include "sys/guest_memory.h"
 
 #include <array>
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -16,6 +17,7 @@
 #include <sstream>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <thread>
 #include <unistd.h>
 
 namespace tidemark::test {
@@ -65,6 +67,39 @@ class Pin {
   private:
     io_uring ring_{};
 };
+
+// Has the kernel compact memory, again and again, while it lives. Only root may; others have the moved pages aged, which
+// disturbs a move too, but hardly ever.
+class Compaction {
+  public:
+    explicit Compaction(std::byte *pages, std::size_t bytes)
+        : thread_([this, pages, bytes] {
+              std::ofstream compact("/proc/sys/vm/compact_memory");
+              while (!stopping_)
+                  if (!(compact << "1" << std::flush))
+                      madvise(pages, bytes, MADV_COLD);
+          }) {}
+    ~Compaction() {
+        stopping_ = true;
+        thread_.join();
+    }
+    Compaction(const Compaction &) = delete;
+    Compaction &operator=(const Compaction &) = delete;
+
+  private:
+    std::atomic<bool> stopping_{false};
+    std::thread thread_;
+};
+
+// A page that is just being migrated is busy for a moment.
+template <typename Move> void move_patiently(PageRun run, Move move) {
+    while (run.count != 0) {
+        const RunResult result = move(run);
+        INFO("page " << run.first.value + result.done);
+        REQUIRE((result.error == 0 || result.error == EBUSY || result.error == EAGAIN));
+        run = {run.first.next(result.done), run.count - result.done};
+    }
+}
 
 // Bytes of [start, start + bytes) that are mapped as huge pages; nothing where the kernel has them
 // switched off.
@@ -207,6 +242,30 @@ TEST_CASE("a read-only touch before arming can still be moved out") {
     REQUIRE((*memory)->arm());
     require_done((*memory)->move_out(run_of(1, 1)), 1);
     CHECK(all_zero((*memory)->shadow(PageIndex{1})));
+}
+
+// Linux 6.18 says EEXIST of pages that it has moved, where memory compaction came between: some ten times a second here.
+TEST_CASE("every page that moves while memory is compacted is accounted for, and right") {
+    constexpr std::uint32_t kPages = 16384, kBatch = 64, kRounds = 30;
+    Mapping mapping(bytes_of(kPages));
+    for (std::uint32_t i = 0; i < kPages; ++i)
+        fill_pattern(mapping.page(i), i);
+    auto memory = make_userfaultfd_memory("compacted", mapping.page(0), kPages);
+    REQUIRE(memory);
+    REQUIRE((*memory)->arm());
+    const Compaction compaction(mapping.page(0), bytes_of(kPages));
+    for (std::uint32_t round = 0; round < kRounds; ++round) {
+        for (std::uint32_t i = 0; i < kPages; i += kBatch)
+            move_patiently(run_of(i, kBatch),
+                           [&](PageRun run) { return (*memory)->move_out(run); });
+        for (std::uint32_t i = round % kBatch; i < kPages; i += kBatch)
+            REQUIRE(has_pattern((*memory)->shadow(PageIndex{i}), i));
+        for (std::uint32_t i = 0; i < kPages; i += kBatch)
+            move_patiently(run_of(i, kBatch),
+                           [&](PageRun run) { return (*memory)->move_shadow_in(run, run.first); });
+    }
+    for (std::uint32_t i = 0; i < kPages; ++i)
+        REQUIRE(has_pattern(mapping.page(i), i));
 }
 
 TEST_CASE("memory that someone else registered is refused with a sentence") {
