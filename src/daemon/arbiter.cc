@@ -13,6 +13,7 @@ namespace {
 constexpr double kMiB = 1 << 20;
 constexpr double kPriceless = 1e9; // more than any fault costs
 constexpr int kSlices = 8;
+constexpr double kForgotten = 0.7; // of what it was: then a trade may have tried it
 
 std::uint64_t down(std::uint64_t bytes) {
     return bytes - bytes % Arbiter::kGrain;
@@ -49,7 +50,7 @@ struct Arbiter::Side {
     Past *past = nullptr;
     std::uint64_t floor = 0, most = 0, limit = 0;
     std::uint64_t forced_to = 0;             // the limit after the laws, before any trade
-    std::uint64_t may_buy = 0, may_sell = 0; // bytes left of this round\'s step
+    std::uint64_t may_buy = 0, may_sell = 0; // bytes left of this round's step
     std::uint64_t may_want = 0;              // of this and the next
     double weight = 1;
     double gain = 0, loss = 0; // weighed faults a second for the next MiB
@@ -78,6 +79,9 @@ void Arbiter::open(Market &market, std::span<const GuestDemand> demands) {
         Past &past = past_[guest.id];
         TIDEMARK_CHECK(past.seen != round_); // a guest is listed once
         past.seen = round_;
+        if (past.idle != guest.idle) {
+            past = {.idle = guest.idle, .seen = round_};
+        }
         Side side{.guest = &guest, .past = &past};
         side.most = std::max(down(guest.most), kGrain);
         side.floor = std::min(down(guest.floor + kGrain - 1), side.most);
@@ -88,11 +92,22 @@ void Arbiter::open(Market &market, std::span<const GuestDemand> demands) {
 }
 
 bool Arbiter::may_move(const Side &side, int direction) const {
-    const Past &past = *side.past;
-    if (past.held_since != 0) {
+    const Motion &motion = side.past->motion;
+    if (motion.held_since != 0) {
         return false;
     }
-    return past.direction != -direction || round_ - past.moved > kSettle;
+    return motion.direction != -direction || round_ - motion.moved > kSettle;
+}
+
+void Arbiter::Worth::see(double worth) {
+    remembered *= std::exp2(-1 / half_life);
+    if (worth < remembered) {
+        return;
+    }
+    const bool refuted = remembered < kForgotten * highest; // that it is worth less by now
+    half_life = refuted ? std::min(2 * half_life, kForgetMost) : half_life;
+    highest = refuted ? worth : std::max(highest, worth);
+    remembered = worth;
 }
 
 // Each guest's pieces. Nobody sells for less than what it would pay itself.
@@ -115,11 +130,13 @@ void Arbiter::offer(Market &market) {
         auto sells = pieces(guest.losses, false);
         side.gain = buys.empty() ? 0 : buys[0].slope;
         side.loss = sells.empty() ? 0 : sells[0].slope;
-        double &dear = side.past->dear;
-        dear = guest.idle ? 0 : std::max(dear * std::exp2(-1 / kForget), side.gain / side.weight);
+        const double priority = guest.priority / 100.0;
+        Worth &worth = side.past->worth;
+        worth.see(guest.idle || priority == 0 ? 0 : side.gain / priority);
         for (Piece &piece : sells) {
-            const bool in_use = piece.slope >= kInUse * side.weight;
-            piece.slope = std::max({piece.slope, side.gain, in_use ? dear * side.weight : 0});
+            const bool in_use = !guest.idle && piece.slope >= kInUse * side.weight;
+            piece.slope =
+                std::max({piece.slope, side.gain, in_use ? worth.remembered * priority : 0});
         }
         market.all_sells.insert(market.all_sells.end(), sells.begin(), sells.end());
         // If the laws want more than it has told the price of: the rest goes last, from all alike.
@@ -217,41 +234,50 @@ bool Arbiter::Range::left_by(double value) const {
     return value > 2 * high + kWorthwhile || 2 * value + kWorthwhile < low;
 }
 
-void Arbiter::remember(Market &market) {
-    for (Side &side : market.sides) {
-        Past &past = *side.past;
-        const int direction = (side.limit > side.forced_to) - (side.limit < side.forced_to);
-        if (past.held_since != 0) {
-            const bool expired = round_ - past.held_since >= kHold;
-            if (expired || past.gain.left_by(side.gain) || past.loss.left_by(side.loss)) {
-                past = {.step = expired ? 4 * kGrain : 0, .dear = past.dear, .seen = round_};
-            }
-        } else if (past.turns == 0) {
-            past.gain = {side.gain, side.gain};
-            past.loss = {side.loss, side.loss};
-        } else {
-            past.gain.widen(side.gain);
-            past.loss.widen(side.loss);
+// Who turned too often is left alone; of who turns, how far what it gains and loses goes.
+void Arbiter::hold_or_release(const Side &side) {
+    Motion &motion = side.past->motion;
+    if (motion.held_since != 0) {
+        const bool expired = round_ - motion.held_since >= kHold;
+        if (expired || motion.gain.left_by(side.gain) || motion.loss.left_by(side.loss)) {
+            motion = {.step = expired ? 4 * kGrain : 0};
         }
-        if (direction == 0) {
-            continue;
+    } else if (motion.turns == 0) {
+        motion.gain = {side.gain, side.gain};
+        motion.loss = {side.loss, side.loss};
+    } else {
+        motion.gain.widen(side.gain);
+        motion.loss.widen(side.loss);
+    }
+}
+
+void Arbiter::count_move(const Side &side, int direction) {
+    Motion &motion = side.past->motion;
+    if (motion.direction != direction) {
+        const bool turned = motion.direction != 0 && round_ - motion.began < kRun;
+        motion.began = round_;
+        motion.turns = turned ? motion.turns + 1 : 0;
+        if (turned) {
+            motion.step = std::max(down(motion.step / 2), kGrain);
         }
+        if (motion.turns >= kTurns) {
+            motion.held_since = round_;
+        }
+    } else {
         const std::uint64_t longest = max_step(side.guest->memory);
-        if (past.direction != direction) {
-            const bool turned = past.direction != 0 && round_ - past.began < kRun;
-            past.began = round_;
-            past.turns = turned ? past.turns + 1 : 0;
-            if (turned) {
-                past.step = std::max(down(past.step / 2), kGrain);
-            }
-            if (past.turns >= kTurns) {
-                past.held_since = round_;
-            }
-        } else {
-            past.step = std::min(std::max(down(past.step * 3 / 2), past.step + kGrain), longest);
+        motion.step = std::min(std::max(down(motion.step * 3 / 2), motion.step + kGrain), longest);
+    }
+    motion.direction = direction;
+    motion.moved = round_;
+}
+
+void Arbiter::remember(Market &market) {
+    for (const Side &side : market.sides) {
+        hold_or_release(side);
+        const int direction = (side.limit > side.forced_to) - (side.limit < side.forced_to);
+        if (direction != 0) {
+            count_move(side, direction);
         }
-        past.direction = direction;
-        past.moved = round_;
     }
     std::erase_if(past_, [&](const auto &entry) { return entry.second.seen != round_; });
 }
@@ -268,14 +294,14 @@ std::vector<DramGrant> Arbiter::round(const HostBudget &budget,
     for (Side &side : market.sides) {
         side.forced_to = side.limit;
         const std::uint64_t longest = max_step(side.guest->memory);
-        Past &past = *side.past;
-        past.step = past.step == 0 ? longest : std::min(past.step, longest);
-        side.may_buy = may_move(side, 1) ? past.step : 0;
+        std::uint64_t &step = side.past->motion.step;
+        step = step == 0 ? longest : std::min(step, longest);
+        side.may_buy = may_move(side, 1) ? step : 0;
         // So that DRAM leaves while what left before is handed out.
         side.may_want = 2 * side.may_buy;
         // What the laws took counts as part of the step.
         const std::uint64_t taken = side.guest->limit - std::min(side.guest->limit, side.limit);
-        side.may_sell = may_move(side, -1) ? past.step - std::min(past.step, taken) : 0;
+        side.may_sell = may_move(side, -1) ? step - std::min(step, taken) : 0;
         limits += side.limit;
         held += std::max(side.limit, side.guest->used);
     }

@@ -16,12 +16,14 @@
 //  - what is raised is only DRAM that is really free: memory that a lowered guest still uses counts as its own
 //    until it has left;
 //  - a limit moves by at most max_step() a round, except where a law above forces it.
-// A guest whose memory is all in DRAM looks as if it could do with less: nothing is seen of what it would miss. So what a
-// MiB was worth to it when it was short of one is the least it sells used memory for, forgotten by half every kForget
-// rounds, and at once when it falls idle.
-// Against oscillation: a trade needs a gain of kHysteresis more than its cost; who turns round waits
-// kSettle rounds; who turns after less than kRun rounds goes on in steps half as long, and after kTurns such turns it is left
-// alone until what it gains or loses is twice as much as it ever was while it turned, or half, or kHold rounds are over.
+// A guest whose memory is all in DRAM looks as if it could do with less: nothing is seen of what it would miss. So
+// what a MiB was worth to it when it was short of one is the least it sells used memory for. That is forgotten by half
+// every kForget rounds, which is a trial: if it turns out to be worth as much as ever, the next one takes twice as long
+// to come (kForgetMost). Without that, busy guests that each want all there is rob each other in turn for ever.
+// Against oscillation: a trade needs a gain of kHysteresis more than its cost; who turns round waits kSettle rounds;
+// who turns after less than kRun rounds goes on in steps half as long, and after kTurns such turns it is left alone
+// until what it gains or loses is twice as much as it ever was while it turned, or half, or kHold rounds are over.
+// A guest that falls idle, or wakes, has a reason to turn: all this is forgotten of it.
 //
 // A round takes O(n log n) for n guests; what is remembered is some 100 bytes a guest.
 #pragma once
@@ -74,10 +76,10 @@ class Arbiter {
     // Faults a second for a MiB: less is not worth a move.
     static constexpr double kWorthwhile = 0.01;
     static constexpr std::uint32_t kSettle = 3; // rounds
-    static constexpr std::uint32_t kRun = 8;    // rounds
+    static constexpr std::uint32_t kRun = 24;   // rounds
     static constexpr std::uint32_t kTurns = 3;
-    static constexpr std::uint32_t kHold = 120; // rounds
-    static constexpr double kForget = 24;       // rounds
+    static constexpr std::uint32_t kHold = 120;                       // rounds
+    static constexpr double kForget = 24, kForgetMost = 16 * kForget; // rounds
     // Faults a second for a MiB of memory that is in use as far as anybody knows, see arbiter_curves.h.
     static constexpr double kInUse = 25;
 
@@ -93,15 +95,25 @@ class Arbiter {
         void widen(double value);
         bool left_by(double value) const; // twofold
     };
-    struct Past {
+    // What a MiB was worth to a guest when it was short of one: faults a second, weighed but for its priority.
+    struct Worth {
+        double remembered = 0, highest = 0; // now; before it began to be forgotten
+        double half_life = kForget;         // rounds
+        void see(double worth);
+    };
+    struct Motion {
         int direction = 0;
         std::uint32_t turns = 0;
         std::uint32_t moved = 0,
                       began = 0; // rounds: of the last move, of the first in its direction
         std::uint32_t held_since = 0;
         std::uint64_t step = 0;
-        double dear = 0;        // faults a second that a MiB was worth, not weighed
-        Range gain{}, loss{};   // of the next MiB, since it last began to turn
+        Range gain{}, loss{}; // of the next MiB, since it last began to turn
+    };
+    struct Past {
+        Motion motion{};
+        Worth worth{};
+        bool idle = false;
         std::uint32_t seen = 0; // round
     };
     struct Side;
@@ -115,6 +127,8 @@ class Arbiter {
     static void hand_out(Market &market, std::uint64_t room);
     static void trade(Market &market, std::uint64_t on_its_way);
     void remember(Market &market);
+    void hold_or_release(const Side &side);
+    void count_move(const Side &side, int direction);
 
     std::unordered_map<std::string, Past> past_;
     std::uint32_t round_ = 0;

@@ -112,7 +112,7 @@ def test_settled_shares_stay(folder):
             rounds.next()
             return len(rounds.limits) > CALM and not any(
                 max(series) - min(series) for series in zip(*rounds.limits[-CALM:]))
-        wait_for(settled, 900, "the shares do not settle", 0)
+        wait_for(settled, 600, "the shares do not settle", 0)
         for _ in range(WATCHED):
             rounds.next()
         mib = [[one // MIB for one in row] for row in (rounds.limits[-WATCHED], rounds.limits[-1])]
