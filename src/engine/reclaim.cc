@@ -8,7 +8,7 @@ namespace tidemark {
 
 void Reclaim::configure(std::uint32_t slowdown, std::uint32_t cold_age, bool recording) {
     if (recording && !recording_) { // what it paused for is not what this costs
-        resume_ = now_;
+        resume_ = last_.now;
         pause_ = kPauseLeast;
     }
     recording_ = recording;
@@ -17,34 +17,27 @@ void Reclaim::configure(std::uint32_t slowdown, std::uint32_t cold_age, bool rec
 }
 
 void Reclaim::look(const Sight &sight) {
-    elapsed_ = seen_ ? sight.now - now_ : 0;
+    elapsed_ = seen_ ? sight.now - last_.now : 0;
     seen_ = true;
-    now_ = sight.now;
     if (elapsed_ > 0) {
         const double keep = std::exp2(-elapsed_ / (2 * cold_age_));
         earn_probes(sight, keep);
         earn_leaving(sight, keep);
+        slowdown_ = average(slowdown_, sight.waited - last_.waited);
+        slowdown_staged_ = average(slowdown_staged_, sight.waited_staged - last_.waited_staged);
     }
-    left_before_ = sight.left;
-    returns_before_ = sight.returns;
-    late_before_ = sight.late;
-    average(slowdown_, waited_, sight.waited);
-    average(slowdown_staged_, waited_staged_, sight.waited_staged);
-    short_ = sight.short_of_dram;
-    busy_ = sight.io_pressure > kBusyDisk;
-    if (elapsed_ <= 0)
-        return;
+    last_ = sight;
     // What a guest loses while it is short of DRAM is the limit's doing, not ours.
-    if (!on() || short_ || now_ < resume_)
+    if (elapsed_ <= 0 || !may_probe())
         return;
     // While a guest comes back to its memory it waits for the tiers whatever is probed.
     const double cost = recording_ ? slowdown_staged_ : slowdown_;
     if (cost > bound()) {
-        resume_ = now_ + pause_;
+        resume_ = last_.now + pause_;
         pause_ = std::min(pause_ * 2, kPauseMost);
-    } else if (now_ > resume_ + 2 * pause_) {
+    } else if (last_.now > resume_ + 2 * pause_) {
         pause_ = std::max(pause_ / 2, kPauseLeast);
-        resume_ = now_;
+        resume_ = last_.now;
     }
 }
 
@@ -52,7 +45,7 @@ void Reclaim::earn_probes(const Sight &sight, double keep) {
     probed_ *= keep;
     probe_waits_ *= keep;
     if (!sight.short_of_dram)
-        probe_waits_ += sight.waited_staged - waited_staged_;
+        probe_waits_ += sight.waited_staged - last_.waited_staged;
     const double cost = (probe_waits_ + kProbeCost * kProbesKnown) / (probed_ + kProbesKnown);
     const double share = bound() * (recording_ ? 1 : kProbeShare);
     const double rate = share / std::clamp(cost, kProbeCost * kReturnLeast, kProbeCostMost);
@@ -60,16 +53,16 @@ void Reclaim::earn_probes(const Sight &sight, double keep) {
 }
 
 void Reclaim::earn_leaving(const Sight &sight, double keep) {
-    const double waited = sight.waited - waited_ - (sight.waited_staged - waited_staged_);
-    const auto left = static_cast<double>(sight.left - left_before_);
-    const auto returns = static_cast<double>(sight.returns - returns_before_);
+    const double waited = sight.waited - last_.waited - (sight.waited_staged - last_.waited_staged);
+    const auto left = static_cast<double>(sight.left - last_.left);
+    const auto returns = static_cast<double>(sight.returns - last_.returns);
     left_ *= keep;
     returns_ *= keep;
     late_ *= keep;
     if (!sight.short_of_dram) {
         left_ += left;
         returns_ += returns;
-        late_ += static_cast<double>(sight.late - late_before_);
+        late_ += static_cast<double>(sight.late - last_.late);
     }
     if (returns > 0)
         return_cost_ += (waited / returns - return_cost_) * std::min(1.0, returns / 256);
@@ -79,12 +72,9 @@ void Reclaim::earn_leaving(const Sight &sight, double keep) {
     credit_ = std::clamp(credit_ - left + elapsed_ * rate, -rate, rate);
 }
 
-void Reclaim::average(double &share, double &before, double now) const {
-    if (elapsed_ > 0) {
-        const double keep = std::exp(-elapsed_ / kAverage);
-        share = share * keep + (now - before) / elapsed_ * (1 - keep);
-    }
-    before = now;
+double Reclaim::average(double share, double waited) const {
+    const double keep = std::exp(-elapsed_ / kAverage);
+    return share * keep + waited / elapsed_ * (1 - keep);
 }
 
 std::uint32_t Reclaim::due(std::uint32_t regions) {

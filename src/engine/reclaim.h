@@ -58,8 +58,8 @@ class Reclaim {
     void look(const Sight &sight);
 
     bool on() const { return bound_ > 0 || recording_; }
-    bool may_probe() const { return on() && !short_ && now_ >= resume_; }
-    bool may_write() const { return may_probe() && bound_ > 0 && !busy_; }
+    bool may_probe() const { return on() && !last_.short_of_dram && last_.now >= resume_; }
+    bool may_write() const { return may_probe() && bound_ > 0 && last_.io_pressure <= kBusyDisk; }
     // Whether another region may be probed before the next look; how many pages of the last one were.
     bool may_probe_more() const { return may_probe() && probe_credit_ > 0; }
     void probed(std::uint32_t pages) {
@@ -79,18 +79,17 @@ class Reclaim {
     double bound() const { return bound_ > 0 || !recording_ ? bound_ : kRecordBound; }
     void earn_probes(const Sight &sight, double keep);
     void earn_leaving(const Sight &sight, double keep);
-    void average(double &share, double &before, double now) const;
+    double average(double share, double waited) const;
 
     double bound_ = 0, cold_age_ = 0;
-    double now_ = 0, waited_ = 0, slowdown_ = 0;
-    double waited_staged_ = 0, slowdown_staged_ = 0;
+    double slowdown_ = 0, slowdown_staged_ = 0;
     double resume_ = 0, pause_ = kPauseLeast;
     double elapsed_ = 0, owed_ = 0;
     // Of late: they fade. Credit is in pages, waits are in seconds.
     double probed_ = 0, probe_waits_ = 0, probe_credit_ = 0;
     double left_ = 0, returns_ = 0, late_ = 0, return_cost_ = kReturnCost, credit_ = 0;
-    std::uint64_t left_before_ = 0, returns_before_ = 0, late_before_ = 0;
-    bool short_ = true, busy_ = false, seen_ = false, recording_ = false;
+    Sight last_{.short_of_dram = true};
+    bool seen_ = false, recording_ = false;
 };
 
 } // namespace tidemark
