@@ -107,6 +107,7 @@ class Backend {
   private:
     friend class ColdReader;
     friend class Postcopy;
+    friend class ReadOn;
     static constexpr std::uint32_t kDemands = 8;     // demand reads under way at a time,
     static constexpr std::uint32_t kLoadWindow = 32; // with so many pages each
 
@@ -320,9 +321,8 @@ class Backend {
 
     Mutex mutex_;
     CondVar work_, mover_work_, parked_work_, ahead_work_; // the threads of those names wait here
-    CondVar learn_work_;                                   // who takes accesses waits here
-    CondVar transit_done_; // callers that need a page out of transit wait here
-    CondVar room_;         // who delivers or places pages waits here for DRAM
+    CondVar learn_work_, transit_done_; // who takes accesses; who needs a page out of transit
+    CondVar room_;                      // who delivers or places pages waits here for DRAM
     BackendConfig config_ TIDEMARK_GUARDED_BY(mutex_);
     PageTable table_ TIDEMARK_GUARDED_BY(mutex_){0};
     std::unique_ptr<EvictionPolicy> policy_ TIDEMARK_GUARDED_BY(mutex_);
@@ -346,8 +346,7 @@ class Backend {
     std::uint16_t demote_age_ TIDEMARK_GUARDED_BY(mutex_) = 0;
     PageQueue staged_queue_ TIDEMARK_GUARDED_BY(mutex_); // oldest first; may hold leavers
     Placing placing_ TIDEMARK_GUARDED_BY(mutex_);
-    // Prefetched to S, oldest first; may hold leavers.
-    std::deque<Watched> watched_queue_ TIDEMARK_GUARDED_BY(mutex_);
+    std::deque<Watched> watched_queue_ TIDEMARK_GUARDED_BY(mutex_); // prefetched to S; likewise
     std::vector<PageRun> stale_shadows_ TIDEMARK_GUARDED_BY(mutex_);
     std::uint32_t stale_pages_ TIDEMARK_GUARDED_BY(mutex_) = 0; // in them
     std::deque<Fault> parked_ TIDEMARK_GUARDED_BY(mutex_);
@@ -359,6 +358,7 @@ class Backend {
         return state == PageState::stored || on_probation(state);
     }};
     Successors successors_ TIDEMARK_GUARDED_BY(mutex_){0};
+    ReadOnState read_on_ TIDEMARK_GUARDED_BY(mutex_);
     std::vector<PageIndex> expected_ TIDEMARK_GUARDED_BY(mutex_);   // plan_load()'s, kept
     std::deque<Arrival *> ahead_queue_ TIDEMARK_GUARDED_BY(mutex_); // planned, not begun
     // 2 MiB of S each, huge, in DRAM (charged, marked stale) and of no use but to be filled again.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Reads for a fault: what is read with its page, and how what comes in is mapped or, if it can't be read, held.
-#include "engine/backend.h"
+#include "engine/read_on.h"
 
 #include <algorithm>
 
@@ -86,6 +86,9 @@ void Backend::plan_load(const Fault &fault, Loader &loader, Ahead ahead) {
     walked(fault.page, ahead.walks() ? static_cast<std::uint32_t>(taken) + 1 : 1,
            ahead.walks() ? read : 0);
     successors_.served(fault.page, fault.thread_id, served, ahead.walks() ? 0 : read);
+    const bool in_regions = ahead.walks() && ahead.in_order(); // plan_read() asks for them
+    if (taken + 1 >= kLoadWindow && !in_regions)
+        ReadOn::want(*this, {origin, fault.thread_id, ahead.stride, served.back()});
 }
 
 void Backend::expect_stream(PageIndex page, Ahead ahead) {

@@ -10,6 +10,7 @@
 // A fault waits for nothing in here: without DRAM it is parked, on a page in transit it is left to whoever
 // ends the transit.
 #include "engine/postcopy.h"
+#include "engine/read_on.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -103,6 +104,7 @@ Plan Backend::plan_fault(const Fault &fault, Loader &loader) {
     case PageState::filling:
     case PageState::staging:
     case PageState::loading:
+        ReadOn::came_to_mark(*this, fault);
         if (entry.origin != Origin::guest) {
             // The guest was quicker.
             ++counters_.prefetch.late[index_of(entry.origin)];
@@ -142,9 +144,10 @@ Plan Backend::plan_take_back(const Fault &fault) {
     ++counters_.faults_staged;
     const bool late = age_of(table_[fault.page], coarse_now()) * kStampUnit >=
                       std::chrono::seconds(config_.cold_age) / 4.0;
+    const bool mark = ReadOn::came_to_mark(*this, fault);
     see_used(fault);
     expected_.clear();
-    if (follows(Origin::successors)) {
+    if (follows(Origin::successors) && !mark) {
         successors_.look(fault.page, fault.thread_id, 0, expected_);
         successors_.served(fault.page, fault.thread_id, {});
     }
@@ -172,7 +175,8 @@ Plan Backend::plan_take_back(const Fault &fault) {
               table_[run.end()].state == PageState::writing) &&
              charge(1, true));
     counters_.staged_late_pages += late ? run.count : 0;
-    walked(fault.page, run.count);
+    if (!mark)
+        walked(fault.page, run.count);
     log_came_along(run, fault.page);
     return {Step::from_shadow, run};
 }

@@ -9,7 +9,7 @@
 // waking one that has nothing to do costs the fault 9 us (measured). Its reads and the faults come in by one
 // system call, so a busy service thread makes fewer calls per fault, not more. It is not kept to a CPU: the
 // scheduler moves it to where its wake-ups come from, which is the CPU of the faults or of the disk.
-#include "engine/backend.h"
+#include "engine/read_on.h"
 
 #include <algorithm>
 
@@ -38,6 +38,7 @@ void Backend::service_main() {
             backlog.pop_front();
             if (serve(free->fault, *free->loader))
                 start_demand(*free);
+            ReadOn::start(*this);
         }
     }
 }
@@ -60,9 +61,14 @@ void Backend::start_demand(Demand &demand) {
 void Backend::demand_read(IoRequest &request) {
     Demand &demand = *reinterpret_cast<Demand *>(request.tag);
     const Loader::Items items = demand.loader->settle(request);
-    land(*demand.loader, items.first, items.count, &demand.fault, EnterReason::unasked);
-    if (--demand.pending == 0)
+    if (demand.reads_on)
+        ReadOn::land(*this, demand, items);
+    else
+        land(*demand.loader, items.first, items.count, &demand.fault, EnterReason::unasked);
+    if (--demand.pending == 0) {
+        demand.reads_on = false;
         --demands_pending_;
+    }
     deliver_events();
 }
 

@@ -48,15 +48,20 @@ std::uint32_t Successors::look(PageIndex page, std::int32_t thread, std::uint32_
         if (track.last != kNone && track.last != page.value)
             next_[track.last] = page.value;
     }
+    behind(page, std::min(track.window, most), expected);
+    track.read = 0;
+    return needed;
+}
+
+void Successors::behind(PageIndex page, std::uint32_t most,
+                        std::vector<PageIndex> &expected) const {
     std::uint32_t at = page.value;
-    for (std::uint32_t i = 0; i < std::min(track.window, most); ++i) {
+    for (std::uint32_t i = 0; i < most; ++i) {
         at = next_[at];
         if (at == kNone || at == page.value)
             break;
         expected.push_back(PageIndex{at});
     }
-    track.read = 0;
-    return needed;
 }
 
 void Successors::served(PageIndex page, std::int32_t thread, std::span<const PageIndex> expected,

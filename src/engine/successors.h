@@ -35,6 +35,8 @@ class Successors {
     // These of them, from the front, are or will be in DRAM, `read` of them read for its sake.
     void served(PageIndex page, std::int32_t thread, std::span<const PageIndex> expected,
                 std::uint32_t read = 0);
+    // What comes after page, at most `most` pages.
+    void behind(PageIndex page, std::uint32_t most, std::vector<PageIndex> &expected) const;
     std::size_t bytes() const { return next_.capacity() * sizeof(next_[0]); }
 
   private:

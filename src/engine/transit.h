@@ -3,13 +3,17 @@
 // Work on pages in transit: what a thread of the backend carries from one hold of the lock to the next.
 #pragma once
 
+#include "engine/access.h"
 #include "engine/arrival.h"
 #include "engine/loader.h"
 #include "store/tier.h"
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace tidemark {
@@ -51,8 +55,30 @@ struct Plan {
 
 struct Demand { // a fault whose page is being read
     Fault fault;
+    bool reads_on = false; // of no fault: read_on.h
     std::unique_ptr<Loader> loader;
     std::size_t pending = 0; // requests not finished; 0: free
+};
+
+// What comes after a page that is or will be in DRAM (read_on.h).
+struct Course {
+    Origin origin = Origin::streams; // or successors
+    std::int32_t thread_id = 0;      // that goes there
+    std::int32_t stride = 0;         // of a stream
+    PageIndex last;                  // behind which it goes on
+};
+
+struct MarkedWindow {
+    Course course; // behind it
+    PageIndex mark;
+    std::uint32_t pages = 0,
+                  read = 0; // of the course, from the mark on; read for it without the mark
+};
+
+struct ReadOnState {
+    std::optional<Course> due;                          // a window of it is to be read
+    std::array<std::optional<MarkedWindow>, 4> windows; // whose marks nobody has come to
+    std::size_t oldest = 0;
 };
 
 struct Held { // a page that can't be read back, and who waits for it
