@@ -33,12 +33,13 @@ bool ReadOn::came_to_mark(Backend &b, const Fault &fault) {
     if (b.follows(Origin::successors)) {
         b.expected_.clear();
         b.counters_.prefetch.used[index_of(Origin::successors)] +=
-            b.successors_.look(fault.page, fault.thread_id, 0, b.expected_);
-        b.successors_.served(fault.page, fault.thread_id, {&window.course.last, 1},
-                             stream ? 0 : window.read);
+            window.course.read + b.successors_.look(fault.page, fault.thread_id, 0, b.expected_);
+        b.successors_.served(fault.page, fault.thread_id, {&window.course.last, 1});
     }
     b.walked(fault.page, stream ? window.pages : 1, stream ? window.read : 0);
-    want(b, window.course);
+    Course next = window.course;
+    next.read = stream ? 0 : window.read;
+    want(b, next);
     return true;
 }
 
@@ -62,7 +63,7 @@ bool ReadOn::plan(Backend &b, const Course &course, Loader &loader) {
         b.expect_stream(course.last, {Backend::kLoadWindow + 1, course.stride});
     else
         b.successors_.behind(course.last, Backend::kLoadWindow, b.expected_);
-    MarkedWindow window{.course = course, .mark = {}};
+    MarkedWindow window{.course = course};
     for (const PageIndex page : b.expected_) {
         if (b.table_[page].state == PageState::stored) {
             if (loader.full() || !b.charge(1, true))

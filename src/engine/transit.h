@@ -66,13 +66,14 @@ struct Course {
     std::int32_t thread_id = 0;      // that goes there
     std::int32_t stride = 0;         // of a stream
     PageIndex last;                  // behind which it goes on
+    std::uint32_t read = 0; // for the window up to there, if nobody else will count it as used
 };
 
 struct MarkedWindow {
-    Course course; // behind it
-    PageIndex mark;
-    std::uint32_t pages = 0,
-                  read = 0; // of the course, from the mark on; read for it without the mark
+    Course course; // behind it; `read` is of the window before it
+    PageIndex mark{};
+    std::uint32_t pages = 0; // of the course, from the mark on
+    std::uint32_t read = 0;  // for it, without the mark
 };
 
 struct ReadOnState {
