@@ -11,6 +11,8 @@ namespace {
 
 constexpr float kUnproven = 0.75f; // the share of a set that was seen only once
 constexpr double kNewest = 0.25;   // weight of the newest value, once there are four
+constexpr double kMs = 1000;
+constexpr std::int64_t kNever = 0, kLatest = std::int64_t{1} << 52; // ms of the wall clock
 
 std::uint32_t count_of(std::uint16_t pages) {
     return static_cast<std::uint32_t>(std::popcount(pages));
@@ -160,13 +162,14 @@ void PhaseStore::forget(int number) {
         other.followed_by[static_cast<std::size_t>(number)] = 0;
 }
 
-void PhaseStore::encode(ByteWriter &out) const {
+void PhaseStore::encode(ByteWriter &out, double unix_time) const {
     out.put(pages_);
     for (const Phase &one : phases_) {
         out.put(static_cast<std::uint32_t>(one.blocks.size()));
         if (!one.known)
             continue;
         out.put(one.share);
+        out.put(one.began ? std::llround((*one.began + unix_time) * kMs) : kNever);
         for (const Spread &spread : {one.stay, one.again}) {
             out.put(spread.count);
             out.put(spread.mean);
@@ -182,7 +185,7 @@ void PhaseStore::encode(ByteWriter &out) const {
     }
 }
 
-Result<Phase> PhaseStore::decode_phase(ByteReader &in, const Seal &seal) const {
+Result<Phase> PhaseStore::decode_phase(ByteReader &in, const Seal &seal, double unix_time) const {
     const auto refuse = [&seal](const char *how) {
         return tl::unexpected<Error>(unusable(seal, how));
     };
@@ -194,7 +197,12 @@ Result<Phase> PhaseStore::decode_phase(ByteReader &in, const Seal &seal) const {
         return refuse("a set in it has more blocks than fit");
     phase.known = true;
     phase.share = in.get<float>();
-    bool odd = !(phase.share >= 0 && phase.share <= 1);
+    const auto began = in.get<std::int64_t>();
+    bool odd = !(phase.share >= 0 && phase.share <= 1) || began < 0 || began > kLatest;
+    if (began != kNever) {
+        phase.began = static_cast<double>(began) / kMs - unix_time;
+        phase.before_file = true;
+    }
     for (Spread *spread : {&phase.stay, &phase.again}) {
         spread->count = in.get<std::uint32_t>();
         spread->mean = in.get<double>();
@@ -224,7 +232,7 @@ Result<Phase> PhaseStore::decode_phase(ByteReader &in, const Seal &seal) const {
     return phase;
 }
 
-Result<void> PhaseStore::decode(ByteReader &in, const Seal &seal) {
+Result<void> PhaseStore::decode(ByteReader &in, const Seal &seal, double unix_time) {
     const auto refuse = [&seal](const std::string &how) {
         return tl::unexpected<Error>(unusable(seal, how));
     };
@@ -234,7 +242,7 @@ Result<void> PhaseStore::decode(ByteReader &in, const Seal &seal) {
     std::array<Phase, kMostPhases> phases;
     std::size_t total = 0;
     for (Phase &one : phases) {
-        auto phase = decode_phase(in, seal);
+        auto phase = decode_phase(in, seal, unix_time);
         if (!phase)
             return tl::unexpected<Error>(phase.error());
         one = std::move(*phase);

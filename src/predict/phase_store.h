@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,11 +42,12 @@ struct Phase {
     bool known = false;
     std::vector<PhaseBlock> blocks; // in the order of first use
     std::uint32_t pages = 0;
-    float share = 0;   // of its pages, how many are used in a stay
-    double seen = 0;   // when it was last returned to
-    Spread stay;       // seconds
-    Spread again;      // seconds from one return to the next
-    double began = -1; // the last return; not kept in files, whose clock is another one
+    float share = 0;                              // of its pages, how many are used in a stay
+    double seen = 0;                              // when it was last returned to
+    Spread stay;                                  // seconds
+    Spread again;                                 // seconds from one return to the next
+    std::optional<double> began;                  // the last return; below 0: before this process
+    bool before_file = false;                     // it was: others may have come since, unseen
     std::array<float, kMostPhases> followed_by{}; // how often by each
 };
 
@@ -88,13 +90,14 @@ class PhaseStore {
     bool merge(int phase, const Footprint &used, std::span<const std::uint16_t> unused);
     void forget(int phase);
 
-    void encode(ByteWriter &out) const;
+    // unix_time: of second 0 of the times given here; in files times are those of the wall clock.
+    void encode(ByteWriter &out, double unix_time) const;
     // An error if they don't make sense; then nothing has changed.
-    Result<void> decode(ByteReader &in, const Seal &seal);
+    Result<void> decode(ByteReader &in, const Seal &seal, double unix_time);
     std::size_t bytes() const;
 
   private:
-    Result<Phase> decode_phase(ByteReader &in, const Seal &seal) const;
+    Result<Phase> decode_phase(ByteReader &in, const Seal &seal, double unix_time) const;
     void make_room(std::size_t blocks, int except);
     int longest_unseen(int except) const;
 

@@ -5,7 +5,9 @@
 #include "predict/phases.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace tidemark {
 
@@ -43,9 +45,15 @@ void Phases::Evidence::add(const Evidence &other) {
     }
 }
 
-Phases::Phases(std::uint32_t pages)
-    : pages_(pages), store_(pages), used_(store_.blocks()), out_(store_.blocks()),
-      wasted_(store_.blocks()), unused_(store_.blocks()), in_window_(store_.blocks()) {}
+double Phases::unix_seconds() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
+}
+
+Phases::Phases(std::uint32_t pages, std::function<double()> wall_clock)
+    : pages_(pages), wall_clock_(std::move(wall_clock)), store_(pages), used_(store_.blocks()),
+      out_(store_.blocks()), wasted_(store_.blocks()), unused_(store_.blocks()),
+      in_window_(store_.blocks()) {}
 
 // Before anything of the window is noted.
 Phases::Evidence Phases::look(const Window &window) {
@@ -230,9 +238,10 @@ void Phases::settle(int set, const Evidence &evidence) {
     stay_.too_wide = false;
     stay_.fit = float(evidence.blocks_of[static_cast<std::size_t>(set)]) / float(evidence.blocks);
     phase.seen = stay_.since;
-    if (phase.began >= 0)
-        phase.again.add(stay_.since - phase.began);
+    if (phase.began && !phase.before_file)
+        phase.again.add(stay_.since - *phase.began);
     phase.began = stay_.since;
+    phase.before_file = false;
     if (before_ >= 0 && store_.at(before_).known) {
         auto &after = store_.at(before_).followed_by;
         for (float &times : after)

@@ -19,6 +19,8 @@
 // - "A break": the share of uses that are new in this stay falls as a stay goes on, and jumps at its end; or
 //   they are new after a silence; or first touches end; or the uses fit chance better than the present set.
 // - A stay also ends when all is quiet and half of its pages have left DRAM. It lasted until its last use.
+// - A set that returns regularly is expected when its time comes, also if the process has ended and begun meanwhile:
+//   what is saved has the wall clock's time of the last return.
 // - A set is expected once per stay. Windows are to be 1 s or less; stays may last a second or days.
 // - Memory: 30 bytes per 64 KiB (0.05 %) at most, without what one call of expect() returns.
 //
@@ -28,6 +30,8 @@
 #include "predict/phase_store.h"
 #include "predict/predictor.h"
 
+#include <functional>
+
 namespace tidemark {
 
 class Phases final : public Predictor {
@@ -35,7 +39,8 @@ class Phases final : public Predictor {
     // A call of expect() appends so many runs at most; the rest of a set comes with the next calls.
     static constexpr std::size_t kMostRuns = 8192;
 
-    explicit Phases(std::uint32_t pages); // of the block of memory
+    // pages: of the block of memory. wall_clock: seconds since 1970.
+    explicit Phases(std::uint32_t pages, std::function<double()> wall_clock = unix_seconds);
 
     Origin origin() const override { return Origin::phases; }
     std::string_view name() const override { return "phases"; }
@@ -51,6 +56,8 @@ class Phases final : public Predictor {
     // The known set the guest is in; -1: none of them.
     int present() const { return stay_.set; }
     const PhaseStore &store() const { return store_; }
+
+    static double unix_seconds();
 
   private:
     // What one window, or some, say. A block counts once a window.
@@ -113,6 +120,7 @@ class Phases final : public Predictor {
     void name(Naming &naming, std::size_t most, std::vector<Expectation> &out) const;
 
     std::uint32_t pages_;
+    std::function<double()> wall_clock_;
     std::uint32_t room_ = 0;
     PhaseStore store_;
     double now_ = 0; // end of the last window

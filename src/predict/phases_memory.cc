@@ -11,7 +11,7 @@ namespace tidemark {
 
 namespace {
 
-constexpr Seal kSeal{"TMPHASE\n", 1, "record of phases"};
+constexpr Seal kSeal{"TMPHASE\n", 2, "record of phases"};
 constexpr std::uint32_t kFewestPages = 64;
 constexpr double kClosed = 0.1;        // share of novel blocks
 constexpr std::uint32_t kReserve = 16; // part of DRAM that is kept free or on probation
@@ -158,9 +158,13 @@ double Phases::due(int set, float &confidence) const {
                     double(after[static_cast<std::size_t>(set)] / all));
     }
     const Phase &phase = store_.at(set);
-    if (regular(phase.again) && phase.began >= 0)
-        when = std::max(when, soon(phase.began, phase.again, 1));
-    return when;
+    if (!regular(phase.again) || !phase.began || phase.again.mean <= 0)
+        return when;
+    // Returns that nobody was there to see have passed.
+    const double since = now_ - *phase.began - 2 * phase.again.deviation();
+    const double missed =
+        phase.before_file ? std::max(0.0, std::floor(since / phase.again.mean)) : 0;
+    return std::max(when, soon(*phase.began + missed * phase.again.mean, phase.again, 1));
 }
 
 // For pages of another set, without driving out those of the present one.
@@ -237,7 +241,7 @@ std::vector<std::byte> Phases::save() const {
     if (!any)
         return {};
     ByteWriter out;
-    store_.encode(out);
+    store_.encode(out, wall_clock_() - now_);
     return out.sealed(kSeal);
 }
 
@@ -245,7 +249,7 @@ Result<void> Phases::restore(std::span<const std::byte> bytes) {
     auto content = open_sealed(bytes, kSeal);
     if (!content)
         return tl::unexpected<Error>(content.error());
-    if (auto decoded = store_.decode(*content, kSeal); !decoded)
+    if (auto decoded = store_.decode(*content, kSeal, wall_clock_() - now_); !decoded)
         return decoded;
     before_ = -1;
     rest_ = next_ = {};

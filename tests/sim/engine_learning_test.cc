@@ -222,7 +222,7 @@ std::vector<std::byte> learnt(std::uint32_t pages, std::uint32_t horizon) {
         used.add(PageIndex{page});
     store.add(used, 1);
     ByteWriter phases;
-    store.encode(phases);
+    store.encode(phases, 0);
     auto network = Network::make(pages, horizon);
     REQUIRE(network);
     const std::vector<float> heat{100, 0, 100};
@@ -231,7 +231,7 @@ std::vector<std::byte> learnt(std::uint32_t pages, std::uint32_t horizon) {
     ByteWriter all;
     all.put(bytes_of(pages));
     for (const auto &part :
-         {phases.sealed({"TMPHASE\n", 1, "record of phases"}), (*network)->save()}) {
+         {phases.sealed({"TMPHASE\n", 2, "record of phases"}), (*network)->save()}) {
         all.put(static_cast<std::uint32_t>(part.size()));
         for (const std::byte one : part)
             all.put(std::to_integer<std::uint8_t>(one));

@@ -4,6 +4,7 @@
 #include "watched_phases.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <random>
 
 using namespace tidemark;
@@ -28,6 +29,39 @@ TEST_CASE("what is learnt is saved, and serves after a restart") {
     fill(after.guest, kPages);
     work_in(after.guest, sets[1], 2, random);
     CHECK(after.named_of(sets[1]) > sets[1].size() / 2);
+}
+
+TEST_CASE("a job that comes at its time is foreseen though the process ended and began meanwhile") {
+    constexpr double kDay = 60, kWork = 3, kBeforeDue = 30;
+    Watched before;
+    std::mt19937 random(17);
+    const auto sets = scattered_sets(kPages, 1, 0.1, 18);
+    fill(before.guest, kPages / 8);
+    double due = before.guest.now;
+    for (int day = 0; day < 4; ++day) {
+        work_in(before.guest, sets[0], kWork, random);
+        before.guest.rest(5);
+        before.guest.evict_all();
+        due += kDay;
+        before.guest.rest(due - before.guest.now);
+    }
+    const auto bytes = before.phases.save();
+    REQUIRE_FALSE(bytes.empty());
+
+    const int missed = GENERATE(0, 1, 5); // of its times, after the one at which the process ended
+    Watched after;
+    after.started = before.started + due + (missed + 1) * kDay - kBeforeDue;
+    REQUIRE(after.phases.restore(bytes));
+    after.guest.rest(kBeforeDue / 2);
+    CHECK(after.named_of(sets[0]) == 0);
+    after.guest.rest(kBeforeDue / 2 - 1);
+    CHECK(after.named_of(sets[0]) == sets[0].size());
+
+    Watched without_it; // another time of day
+    without_it.started = after.started - kDay / 2;
+    REQUIRE(without_it.phases.restore(bytes));
+    without_it.guest.rest(kBeforeDue - 1);
+    CHECK(without_it.named_of(sets[0]) == 0);
 }
 
 TEST_CASE("a damaged or foreign record is refused, and nothing is lost") {
@@ -94,14 +128,14 @@ TEST_CASE("sets that share some blocks are two, and those that share most are on
 
 TEST_CASE(
     "a record that names pages beyond the end of memory is refused, though its checksum is right") {
-    const Seal seal{"TMPHASE\n", 1, "record of phases"};
+    const Seal seal{"TMPHASE\n", 2, "record of phases"};
     for (const bool beyond : {false, true}) {
         PhaseStore store(1000); // the last block has 8 pages
         Footprint used(store.blocks());
         used.add(PageIndex{beyond ? 1001u : 999u});
         store.add(used, 1);
         ByteWriter out;
-        store.encode(out);
+        store.encode(out, 0);
         Phases phases(1000);
         const auto restored = phases.restore(out.sealed(seal));
         CHECK(restored.has_value() != beyond);
