@@ -134,7 +134,7 @@ void Arbiter::offer(Market &market) {
         Worth &worth = side.past->worth;
         worth.see(guest.idle || priority == 0 ? 0 : side.gain / priority);
         for (Piece &piece : sells) {
-            const bool in_use = !guest.idle && piece.slope >= kInUse * side.weight;
+            const bool in_use = piece.slope >= kInUse * side.weight;
             piece.slope =
                 std::max({piece.slope, side.gain, in_use ? worth.remembered * priority : 0});
         }
