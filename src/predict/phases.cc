@@ -168,6 +168,7 @@ void Phases::observe(const Window &window) {
         look_at(piece);
         piece.begin += piece.seconds;
     }
+    read_wall_clock();
 }
 
 void Phases::look_at(const Window &window) {

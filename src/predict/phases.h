@@ -112,6 +112,7 @@ class Phases final : public Predictor {
     void settle(int set, const Evidence &evidence);
     void smooth(const Evidence &now, double seconds);
     void start_over();
+    void read_wall_clock();
 
     void expect_rest();
     void expect_next();
@@ -123,7 +124,8 @@ class Phases final : public Predictor {
     std::function<double()> wall_clock_;
     std::uint32_t room_ = 0;
     PhaseStore store_;
-    double now_ = 0; // end of the last window
+    double now_ = 0;        // end of the last window
+    double unix_start_ = 0; // when our clock was 0, by the wall clock
     Stay stay_;
     Footprint used_; // in this stay
     Evidence last_;  // of the last window

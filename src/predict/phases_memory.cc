@@ -13,6 +13,8 @@ namespace {
 
 constexpr Seal kSeal{"TMPHASE\n", 2, "record of phases"};
 constexpr std::uint32_t kFewestPages = 64;
+constexpr double kClockSet =
+    2; // seconds by which the wall clock is off if it was set, or the host slept
 constexpr double kClosed = 0.1;        // share of novel blocks
 constexpr std::uint32_t kReserve = 16; // part of DRAM that is kept free or on probation
 constexpr std::uint32_t kFewestProofs = 16;
@@ -234,6 +236,13 @@ void Phases::name(Naming &naming, std::size_t most, std::vector<Expectation> &ou
         naming.set = -1;
 }
 
+// Windows are told of with delay, now more, now less. That must not change the times of what was loaded.
+void Phases::read_wall_clock() {
+    const double start = wall_clock_() - now_;
+    if (std::abs(start - unix_start_) > kClockSet)
+        unix_start_ = start;
+}
+
 std::vector<std::byte> Phases::save() const {
     bool any = false;
     for (int set = 0; set < kMostPhases; ++set)
@@ -241,7 +250,7 @@ std::vector<std::byte> Phases::save() const {
     if (!any)
         return {};
     ByteWriter out;
-    store_.encode(out, wall_clock_() - now_);
+    store_.encode(out, unix_start_);
     return out.sealed(kSeal);
 }
 
@@ -249,7 +258,8 @@ Result<void> Phases::restore(std::span<const std::byte> bytes) {
     auto content = open_sealed(bytes, kSeal);
     if (!content)
         return tl::unexpected<Error>(content.error());
-    if (auto decoded = store_.decode(*content, kSeal, wall_clock_() - now_); !decoded)
+    read_wall_clock();
+    if (auto decoded = store_.decode(*content, kSeal, unix_start_); !decoded)
         return decoded;
     before_ = -1;
     rest_ = next_ = {};

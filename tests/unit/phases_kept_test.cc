@@ -25,7 +25,14 @@ TEST_CASE("what is learnt is saved, and serves after a restart") {
     Watched after;
     REQUIRE(after.phases.restore(bytes));
     CHECK(after.phases.save() == bytes);
+    for (const double late : {0.004, 0.3, 0.001}) { // windows are told of more or less late
+        after.started = before.started + late;
+        after.guest.rest(1);
+        CHECK(after.phases.save() == bytes);
+    }
+    after.started += 3600; // somebody sets the wall clock
     after.guest.rest(1);
+    CHECK(after.phases.save() != bytes);
     fill(after.guest, kPages);
     work_in(after.guest, sets[1], 2, random);
     CHECK(after.named_of(sets[1]) > sets[1].size() / 2);
