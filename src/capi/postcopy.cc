@@ -9,7 +9,7 @@
 
 using namespace tidemark;
 
-static_assert(TIDEMARK_WARMEST == temperature::hottest);
+static_assert(TIDEMARK_COOLEST == temperature::coolest && TIDEMARK_WARMEST == temperature::hottest);
 
 extern "C" {
 

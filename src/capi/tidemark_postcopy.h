@@ -17,6 +17,8 @@
 extern "C" {
 #endif
 
+/* How warm pages in the guest's reach are. */
+#define TIDEMARK_COOLEST 4u
 #define TIDEMARK_WARMEST 15u
 
 struct tidemark_wanted {

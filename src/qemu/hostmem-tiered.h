@@ -37,7 +37,7 @@ struct TieredBackend {
     Error *migration_blocker;
     RAMBlockNotifier block_notifier;
     int64_t pressure_sent_ns; /* engine threads; atomic */
-    struct TieredPostcopyOrder *postcopy_order; /* tiered-postcopy-order.c */
+    struct TieredPostcopyOrder *precopy_order, *postcopy_order; /* tiered-postcopy-order.c */
 
     /* under the lock of the list */
     unsigned users;

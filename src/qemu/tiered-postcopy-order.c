@@ -2,7 +2,11 @@
 /*
  * Postcopy at the source: which pages of tiered memory go first when nobody asks for any.
  *
- * The guest runs at the destination by now, and waits for each page it touches before that page has
+ * Before the hand-over, if the user allows postcopy and the precopy has a plan: what is in the guest's
+ * reach, the warmest first, as far as the plan has it stay as it is. Each page once; then the plan's
+ * own order. What the guest only reads is at the destination when it goes on there.
+ *
+ * After it the guest runs at the destination, and waits for each page it touches before that page has
  * come. So the warmest go first, by what the engine knew when the guest stopped: DRAM by its use,
  * then what is in a tier. After a page that was asked for, some that follow it go first: the guest is
  * likely to want them next. If it then asks for one among or right behind these, it walks, and twice as
@@ -19,6 +23,7 @@
 #include "hostmem-tiered.h"
 #include "tiered-memory-hooks.h"
 #include "tiered-migration-config.h"
+#include "tiered-predict.h"
 #include "trace.h"
 
 /* Pages looked at behind one that was asked for, before the order goes on: 64 KiB, up to 16 MiB. */
@@ -35,22 +40,23 @@ struct TieredPostcopyOrder {
     unsigned long asked, window; /* what was asked for last, and how many pages followed */
 };
 
-static void free_order(TieredBackend *tb)
+static void free_order(struct TieredPostcopyOrder **kept)
 {
-    if (tb->postcopy_order) {
-        g_free(tb->postcopy_order->levels);
-        g_free(tb->postcopy_order);
-        tb->postcopy_order = NULL;
+    if (*kept) {
+        g_free((*kept)->levels);
+        g_free(*kept);
+        *kept = NULL;
     }
 }
 
-static struct TieredPostcopyOrder *order_of(TieredBackend *tb)
+/* By the warmth of when it is asked for first. */
+static struct TieredPostcopyOrder *order_of(TieredBackend *tb, struct TieredPostcopyOrder **kept)
 {
-    struct TieredPostcopyOrder *order = tb->postcopy_order;
+    struct TieredPostcopyOrder *order = *kept;
     size_t pages = MEMORY_BACKEND(tb)->size / TIDEMARK_PAGE_SIZE;
 
     if (!order) {
-        order = tb->postcopy_order = g_new0(struct TieredPostcopyOrder, 1);
+        order = *kept = g_new0(struct TieredPostcopyOrder, 1);
         order->level = TIDEMARK_WARMEST;
         order->levels = tiered_migration_sends_profile() ? g_try_malloc(pages) : NULL;
         if (order->levels &&
@@ -110,7 +116,7 @@ bool tiered_memory_postcopy_next(RAMBlock *rb, const unsigned long *bitmap, unsi
     if (!tb) {
         return false;
     }
-    order = order_of(tb);
+    order = order_of(tb, &tb->postcopy_order);
     ordered = order->levels != NULL;
     if (ordered) {
         if (*page != order->expected) {
@@ -130,12 +136,54 @@ bool tiered_memory_postcopy_next(RAMBlock *rb, const unsigned long *bitmap, unsi
     return ordered;
 }
 
+/* The next page of the present level that may go now, or of the next that has any in the guest's reach; size: none. */
+static unsigned long next_early(struct TieredPostcopyOrder *order, int block,
+                                const unsigned long *bitmap, unsigned long size)
+{
+    unsigned long page;
+
+    for (; order->level >= TIDEMARK_COOLEST; order->level--, order->cursor = 0) {
+        for (page = find_next_bit(bitmap, size, order->cursor); page < size;
+             page = find_next_bit(bitmap, size, page + 1)) {
+            if (order->levels[page] == order->level &&
+                tidemark_precopy_next(tiered_writes(), block, bitmap, page + 1, page) == page) {
+                order->cursor = page + 1;
+                return page;
+            }
+        }
+    }
+    g_free(order->levels);
+    order->levels = NULL;
+    return size;
+}
+
+bool tiered_postcopy_next_early(RAMBlock *rb, int block, unsigned long size, unsigned long *page)
+{
+    TieredBackend *tb = tiered_engine() ? tiered_backend_get_by_block(rb) : NULL;
+    struct TieredPostcopyOrder *order;
+    unsigned long found = size;
+
+    if (!tb) {
+        return false;
+    }
+    order = order_of(tb, &tb->precopy_order);
+    if (order->levels) {
+        found = next_early(order, block, rb->bmap, size);
+    }
+    tiered_backend_put(tb);
+    if (found < size) {
+        *page = found;
+    }
+    return found < size;
+}
+
 static int migration_ended(NotifierWithReturn *n, MigrationEvent *e, Error **errp)
 {
     if (e->type != MIG_EVENT_PRECOPY_SETUP) {
         for (TieredBackend *tb = tiered_backend_get_next(NULL); tb;
              tb = tiered_backend_get_next(tb)) {
-            free_order(tb);
+            free_order(&tb->precopy_order);
+            free_order(&tb->postcopy_order);
         }
     }
     return 0;

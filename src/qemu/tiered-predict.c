@@ -242,8 +242,10 @@ unsigned long tiered_predict_search(RAMBlock *rb, unsigned long size, unsigned l
     if (number < 0 || !still_orders() || tiered_predict_link_probes()) {
         return find_next_bit(rb->bmap, size, page);
     }
-    next = page < size ? tidemark_precopy_next(tiered_writes(), number, rb->bmap, size, page)
-                       : size;
+    if (!migrate_postcopy_ram() || !tiered_postcopy_next_early(rb, number, size, &next)) {
+        next = page < size ? tidemark_precopy_next(tiered_writes(), number, rb->bmap, size, page)
+                           : size;
+    }
     precopy.searched = true;
     precopy.found |= next < size;
     return next;

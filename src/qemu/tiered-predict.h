@@ -78,6 +78,12 @@ uint64_t tiered_predict_link(void);
 /* Bytes to be sent of which the destination is not likely to have the content already. */
 uint64_t tiered_predict_due_bytes(void);
 
+/* ---- tiered-postcopy-order.c ---- */
+
+/* Before a postcopy: the next page of @rb, number @block, that the guest will soon want at the destination and may
+ * go now. False: there is none any more. In the migration thread, bitmap_mutex and RCU read lock held. */
+bool tiered_postcopy_next_early(RAMBlock *rb, int block, unsigned long size, unsigned long *page);
+
 /* ---- tiered-forecast.c ---- */
 
 /* A verdict is wanted about the migration that starts or runs: what its syncs find has to be learnt. */

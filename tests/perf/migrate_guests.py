@@ -31,6 +31,7 @@ class Load:
     cap_seconds: int = 60  # a migration that still goes on then is given up
     mib: int = 128
     dram_mib: int = 0     # of a tiered source; the stock side has plain RAM
+    cold_age: int = 120   # seconds, of a tiered source: less, so that a short life tells as much as a long one
 
 
 SWEEP = "hot=1024 hot-ms=10 sweep=32768 sweep-ms=5100"
@@ -56,7 +57,7 @@ def memory(side, load, tiers):
     size = load.mib * MIB
     plain = {"qom-type": "memory-backend-ram", "id": "ram0", "size": size}
     tiered = {**plain, "qom-type": "memory-backend-tiered", "dram-limit": load.dram_mib * MIB,
-              "tiers": [{"path": str(tiers), "class": "nvme", "capacity": 2 * size}]}
+              "cold-age": load.cold_age, "tiers": [{"path": str(tiers), "class": "nvme", "capacity": 2 * size}]}
     backend = tiered if load.dram_mib and side != "stock" else plain
     return ["-m", f"size={load.mib}M", "-machine", "memory-backend=ram0", "-object", json.dumps(backend)]
 

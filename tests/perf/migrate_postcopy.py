@@ -13,7 +13,7 @@ SIDES = ["stock", "off", "on"]
 # Reads, so that RAM of both can be compared although the guest went on at the destination. The hot pages are
 # at the end of memory, where the stock order comes last.
 WORKING_SET = 8 * MIB
-LOAD = Load(NAME, "start=96 hot=8192 hot-ms=50 read=1", 8, dram_mib=48)
+LOAD = Load(NAME, "start=96 hot=8192 hot-ms=50 read=1", 16, dram_mib=48, cold_age=8)
 PRECOPY = 8 * MIB  # sent before the switch: the guest's own writes are few
 CAPABILITIES = ("postcopy-ram", "postcopy-blocktime")
 

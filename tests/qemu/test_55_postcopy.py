@@ -217,33 +217,48 @@ def mapped_pages(vm, start, size):
     return sum(entry >> 63 for entry, in entries)
 
 
-def warm_first(folder, profile):
-    """How many of the 8 MiB that a guest uses, of 160, come with the first 40 MiB: what is in
-    DRAM comes before what is not."""
-    load = f"mib={SIZE // MIB} start=60 hot=8192 hot-ms=50"
+@contextlib.contextmanager
+def walkers(folder, job, settings):
+    """A guest that uses 8 MiB of 160, which had been in a tier before, and the place for it to go."""
+    load = f"mib={SIZE // MIB} start=60 hot=8192 hot-ms=50 {job}"
     with linked(RATE) as link, \
             baremetal(folder, load, ram(SIZE, LIMIT), "tcg", 1, "source", image="paced.elf") as source, \
             baremetal(folder, load, ram(SIZE, LIMIT), "tcg", 1, "target", image="paced.elf",
                       incoming=True, extra=["-trace", "tiered_memory_attach"]) as target:
         source.wait_debug("READY", 60)
-        source.wait_debug("BEAT 8 ", 60)
         for vm in (source, target):
-            vm.qmp.command("tiered-migration-configure", profile=profile)
+            vm.qmp.command("tiered-migration-configure", **settings)
+        source.wait_debug("BEAT 8 ", 60)
+        yield source, target, link
+
+
+def used_among_the_first(target, link, arrived):
+    """How many of the 8 MiB come with the 40 MiB that come next; arrived() says how many pages have."""
+    link.hold_at(link.forward + 40 * MIB)
+    require(link.wait_held(), "the stream ended early")
+    wait_for(lambda: arrived() * PAGE > 39 * MIB, 60, "what was sent does not arrive")
+    return mapped_pages(target, 60 * MIB, 8 * MIB)
+
+
+def goes_on_there(source, target, link):
+    target.qmp.command("cont")
+    link.release()
+    wait_completed(source, target)
+    beats = target.debug_text().count("BEAT")
+    wait_for(lambda: target.debug_text().count("BEAT") > beats, 60, "the guest does not go on")
+    require_healthy(query(target))
+
+
+def warm_first(folder, profile):
+    """By postcopy: what is in DRAM comes before what is not."""
+    with walkers(folder, "", {"profile": profile}) as (source, target, link):
         prepare(source, target, link, ["postcopy-ram"], {"max-bandwidth": MIB})
         start(source, link)
         wait_status(source, "active")
         source.qmp.command("migrate-start-postcopy")
         wait_status(source, "postcopy-active")
-        link.hold_at(link.forward + 40 * MIB)
-        require(link.wait_held(), "the stream ended early")
-        wait_for(lambda: counters(target)["delivered-pages"] * PAGE > 39 * MIB, 60, "what was sent does not arrive")
-        found = mapped_pages(target, 60 * MIB, 8 * MIB)
-        target.qmp.command("cont")
-        link.release()
-        wait_completed(source, target)
-        beats = target.debug_text().count("BEAT")
-        wait_for(lambda: target.debug_text().count("BEAT") > beats, 60, "the guest does not go on")
-        require_healthy(query(target))
+        found = used_among_the_first(target, link, lambda: counters(target)["delivered-pages"])
+        goes_on_there(source, target, link)
         return found
 
 
@@ -254,3 +269,24 @@ def test_the_warmest_go_first(folder):
     require(found >= pages * 3 // 4, f"of {pages} pages in use only {found} came first")
     others = warm_first(folder, "off")
     require(others < pages // 4, f"in QEMU's own order {others} came first, too: nothing was shown")
+
+
+def warm_before(folder, capabilities):
+    """By precopy, of memory that is only read; then the guest is handed over if it can be."""
+    settings = {"learn": True, "predictor": "on"}
+    with walkers(folder, "read=1", settings) as (source, target, link):
+        prepare(source, target, link, capabilities)
+        start(source, link)
+        found = used_among_the_first(target, link, lambda: SIZE // PAGE - query(target)["pages"]["untouched"])
+        if capabilities:
+            source.qmp.command("migrate-start-postcopy")
+            goes_on_there(source, target, link)
+        return found
+
+
+def test_what_is_read_goes_before_the_hand_over(folder):
+    pages = 8 * MIB // PAGE
+    found = warm_before(folder, ["postcopy-ram"])
+    require(found >= pages * 3 // 4, f"of {pages} pages in use only {found} came before the hand-over")
+    others = warm_before(folder, [])
+    require(others < pages // 4, f"without postcopy {others} came first, too: nothing was shown")
