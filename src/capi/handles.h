@@ -35,6 +35,8 @@ struct tidemark_backend {
     // Where the pages of an arriving guest go; while they are placed, by any thread, it does not change.
     std::unique_ptr<tidemark::Landing> landing;
     std::atomic<const tidemark::Landing *> landing_now{nullptr};
+    std::vector<std::uint8_t> warmed; // meanwhile, at the old host: temperatures
+    std::vector<bool> told;           // pages that the new host knows, or will, to be in use here
 };
 
 struct tidemark_writes : tidemark::GuestWrites {

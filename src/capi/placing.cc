@@ -7,6 +7,7 @@
 #include "migrate/temperature.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace {
 
@@ -34,6 +35,24 @@ void order_hot(tidemark_backend &backend, const Landing &landing) {
     }
 }
 
+bool in_reach(std::uint8_t level) {
+    return level >= temperature::coolest;
+}
+
+int64_t put(std::span<const std::uint8_t> levels, void *buffer, std::size_t size) {
+    const auto bytes = encode_temperatures(levels);
+    if (bytes.size() > size)
+        return -ENOBUFS;
+    std::copy(bytes.begin(), bytes.end(), static_cast<std::byte *>(buffer));
+    return static_cast<std::int64_t>(bytes.size());
+}
+
+Result<std::vector<std::uint8_t>> temperatures_for(const tidemark_backend &backend,
+                                                   const void *bytes, std::size_t size) {
+    return decode_temperatures(std::span(static_cast<const std::byte *>(bytes), size),
+                               backend.backend->pages());
+}
+
 } // namespace
 
 extern "C" {
@@ -50,11 +69,32 @@ int64_t tidemark_backend_temperatures(tidemark_backend *backend, void *buffer,
         const auto levels = backend->backend->temperatures();
         if (levels.empty())
             return -ENODATA;
-        const auto bytes = encode_temperatures(levels);
-        if (bytes.size() > size)
-            return -ENOBUFS;
-        std::copy(bytes.begin(), bytes.end(), static_cast<std::byte *>(buffer));
-        return static_cast<int64_t>(bytes.size());
+        backend->told.resize(levels.size());
+        std::transform(levels.begin(), levels.end(), backend->told.begin(), in_reach);
+        return put(levels, buffer, size);
+    });
+}
+
+int64_t tidemark_backend_warmed(tidemark_backend *backend, void *buffer, size_t size) noexcept {
+    return guarded([&]() -> int64_t {
+        if (!backend->attached)
+            return -ENOTCONN;
+        auto levels = backend->backend->temperatures();
+        if (levels.empty())
+            return -ENODATA;
+        backend->told.resize(levels.size());
+        std::uint64_t warmed = 0;
+        for (std::size_t i = 0; i < levels.size(); ++i) {
+            if (!in_reach(levels[i]) || backend->told[i])
+                levels[i] = temperature::none;
+            warmed += levels[i] != temperature::none;
+        }
+        if (warmed == 0)
+            return 0;
+        const std::int64_t bytes = put(levels, buffer, size);
+        for (std::size_t i = 0; bytes >= 0 && i < levels.size(); ++i)
+            backend->told[i] = backend->told[i] || levels[i] != temperature::none;
+        return bytes;
     });
 }
 
@@ -63,9 +103,7 @@ int tidemark_backend_expect(tidemark_backend *backend, const void *temperatures,
     return guarded([&]() -> int {
         if (!backend->attached)
             return -ENOTCONN;
-        auto levels =
-            decode_temperatures(std::span(static_cast<const std::byte *>(temperatures), size),
-                                backend->backend->pages());
+        auto levels = temperatures_for(*backend, temperatures, size);
         if (!levels)
             return report(msg, msg_size, levels.error());
         const std::uint64_t limit = backend->backend->config().dram_limit / kPageSize;
@@ -75,6 +113,23 @@ int tidemark_backend_expect(tidemark_backend *backend, const void *temperatures,
             static_cast<std::uint32_t>(std::min<std::uint64_t>(left, UINT32_MAX)));
         backend->landing_now = landing.get();
         backend->landing = std::move(landing);
+        backend->warmed.clear();
+        return 0;
+    });
+}
+
+int tidemark_backend_expect_warmed(tidemark_backend *backend, const void *temperatures, size_t size,
+                                   char *msg, size_t msg_size) noexcept {
+    return guarded([&]() -> int {
+        if (!backend->attached)
+            return -ENOTCONN;
+        const auto levels = temperatures_for(*backend, temperatures, size);
+        if (!levels)
+            return report(msg, msg_size, levels.error());
+        auto &warmed = backend->warmed;
+        warmed.resize(levels->size());
+        std::transform(levels->begin(), levels->end(), warmed.begin(), warmed.begin(),
+                       [](std::uint8_t now, std::uint8_t before) { return std::max(now, before); });
         return 0;
     });
 }
@@ -106,8 +161,12 @@ int tidemark_backend_place_end(tidemark_backend *backend, bool arrived,
             *placed = {sizeof(*placed), counters.mapped, counters.staged, counters.zero,
                        counters.again};
         backend->landing_now = nullptr;
-        if (const auto landing = std::move(backend->landing); landing && arrived)
+        const auto landing = std::move(backend->landing);
+        const auto warmed = std::exchange(backend->warmed, {});
+        if (landing && arrived) {
+            landing->warm(warmed);
             order_hot(*backend, *landing);
+        }
         return 0;
     });
 }

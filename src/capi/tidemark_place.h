@@ -24,10 +24,18 @@ extern "C" {
 size_t tidemark_temperatures_most(uint64_t block_size) TIDEMARK_NOEXCEPT;
 int64_t tidemark_backend_temperatures(tidemark_backend *backend, void *buffer,
                                       size_t size) TIDEMARK_NOEXCEPT;
+/* The same, of pages that have come into the guest's reach since it was called, or this was: the guest has used them while it
+ * moved. All others are said to hold nothing. 0: there are none. Costs a bit a page. One thread at a time. */
+int64_t tidemark_backend_warmed(tidemark_backend *backend, void *buffer,
+                                size_t size) TIDEMARK_NOEXCEPT;
 /* The new host is told, before the first page. -EINVAL if the bytes are damaged, of another version, or of a
  * block of another size: then nothing changes. Costs a byte a page until tidemark_backend_place_end(). */
 int tidemark_backend_expect(tidemark_backend *backend, const void *temperatures, size_t size,
                             char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
+/* And of those that were used meanwhile, as often as the old host says so; in the same thread. They are ordered in the end.
+ * Also where nothing was expected; then it says nothing. */
+int tidemark_backend_expect_warmed(tidemark_backend *backend, const void *temperatures, size_t size,
+                                   char *msg, size_t msg_size) TIDEMARK_NOEXCEPT;
 /* One page of it, with its new bytes (NULL: zeros), whatever it held: warm ones to DRAM, others on their way to a
  * tier, zeros nowhere. Waits for DRAM, never takes more than there may be; -ENOSPC if for half a minute nothing
  * can leave it: the tiers are full, or fail. Any thread, but only one for a page,

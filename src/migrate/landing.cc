@@ -61,6 +61,18 @@ Landing::Landing(std::vector<std::uint8_t> levels, std::uint32_t dram_pages)
     }
 }
 
+void Landing::warm(std::span<const std::uint8_t> levels) {
+    for (std::uint32_t i = 0; i < std::min(levels.size(), pages_.size()); ++i) {
+        const Warmth before = warmth(PageIndex{i});
+        if (levels[i] < temperature::coolest || before == Warmth::hot)
+            continue;
+        --counts_[static_cast<std::size_t>(before)];
+        ++counts_[static_cast<std::size_t>(Warmth::hot)];
+        pages_[i] =
+            static_cast<std::uint8_t>(levels[i] | static_cast<unsigned>(Warmth::hot) << kWarmthAt);
+    }
+}
+
 std::vector<Landing::Group> Landing::hot_groups() const {
     std::array<std::vector<PageRun>, kLevels> runs;
     for (std::uint32_t i = 0; i < pages_.size(); ++i) {

@@ -28,6 +28,10 @@ class Landing {
     }
     std::uint32_t count(Warmth warmth) const { return counts_[static_cast<std::size_t>(warmth)]; }
 
+    // levels: of pages that were used while the guest moved, `none` of others; may be empty. They are to be in DRAM, too.
+    // While no page is placed.
+    void warm(std::span<const std::uint8_t> levels);
+
     // Pages that are to be in DRAM, in groups of like temperature, hottest first.
     struct Group {
         std::uint8_t level;

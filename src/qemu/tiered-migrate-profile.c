@@ -9,6 +9,9 @@
  *                        be64: how many bytes follow, at most one a page and a header
  *                        what tidemark_backend_temperatures() gave (versioned, checksummed)
  *
+ * While the guest runs on, the same again now and then, of what it has come to use since
+ * (tidemark_backend_warmed()): the new host brings it in as the guest starts.
+ *
  * Every QEMU with these patches knows the section; one without tiered memory reads over it. One
  * without the patches refuses the stream by the section's name: for those the source sends none
  * (tiered-migration-configure profile=off).
@@ -28,6 +31,9 @@
 #include "trace.h"
 
 #define PROFILE_BLOCKS_MOST 64
+/* Looks at what has been warmed: at this distance, and for no more than this part of the time. */
+#define WARMED_MS 500
+#define WARMED_SHARE 50
 
 typedef struct Temperatures {
     const char *block;
@@ -45,30 +51,36 @@ static bool profile_is_active(void *opaque)
            !runstate_check(RUN_STATE_SAVE_VM);
 }
 
-static bool take_temperatures(TieredBackend *tb, Temperatures *t)
+/* The migration thread's: when to look next; 0: the stream has no such section. */
+static int64_t next_look_ms;
+
+typedef int64_t TemperaturesFn(tidemark_backend *backend, void *buffer, size_t size);
+
+static bool take_temperatures(TieredBackend *tb, TemperaturesFn *take, Temperatures *t)
 {
     RAMBlock *rb = MEMORY_BACKEND(tb)->mr.ram_block;
     size_t most = tidemark_temperatures_most(MEMORY_BACKEND(tb)->size);
 
     t->bytes = g_try_malloc(most);
-    t->size = t->bytes ? tidemark_backend_temperatures(tb->engine_backend, t->bytes, most) : -ENOMEM;
+    t->size = t->bytes ? take(tb->engine_backend, t->bytes, most) : -ENOMEM;
     t->block = qemu_ram_get_idstr(rb);
     trace_tiered_migrate_temperatures(tb->id, t->size);
-    if (t->size < 0 || !qemu_ram_is_migratable(rb)) { /* nothing is known: it goes without */
+    if (t->size <= 0 || !qemu_ram_is_migratable(rb)) { /* nothing is known: it goes without */
         g_free(t->bytes);
         return false;
     }
     return true;
 }
 
-static int profile_save_setup(QEMUFile *f, void *opaque, Error **errp)
+static int put_temperatures(QEMUFile *f, TemperaturesFn *take)
 {
+    int64_t began = qemu_clock_get_ms(QEMU_CLOCK_REALTIME), now;
     Temperatures taken[PROFILE_BLOCKS_MOST];
     TieredBackend *tb = NULL;
     uint32_t blocks = 0;
 
     while ((tb = tiered_backend_get_next(tb))) {
-        if (blocks < PROFILE_BLOCKS_MOST && take_temperatures(tb, &taken[blocks])) {
+        if (blocks < PROFILE_BLOCKS_MOST && take_temperatures(tb, take, &taken[blocks])) {
             blocks++;
         }
     }
@@ -79,11 +91,38 @@ static int profile_save_setup(QEMUFile *f, void *opaque, Error **errp)
         qemu_put_buffer(f, taken[i].bytes, taken[i].size);
         g_free(taken[i].bytes);
     }
+    now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    next_look_ms = now + MAX(WARMED_MS, WARMED_SHARE * (now - began));
     return qemu_file_get_error(f);
 }
 
+static int profile_save_setup(QEMUFile *f, void *opaque, Error **errp)
+{
+    return put_temperatures(f, tidemark_backend_temperatures);
+}
+
+static bool profile_is_due(void *opaque)
+{
+    return next_look_ms && qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= next_look_ms;
+}
+
+static int profile_save_iterate(QEMUFile *f, void *opaque)
+{
+    int ret = put_temperatures(f, tidemark_backend_warmed);
+
+    return ret < 0 ? ret : 1; /* nobody has to wait for more of it */
+}
+
+static void profile_save_cleanup(void *opaque)
+{
+    next_look_ms = 0;
+}
+
+/* In the stream that is being loaded. */
+static bool profile_came;
+
 /* The temperatures of @rb, read from the stream; what is not wanted is read all the same. */
-static int load_block(QEMUFile *f, RAMBlock *rb, uint64_t size)
+static int load_block(QEMUFile *f, RAMBlock *rb, uint64_t size, bool first)
 {
     g_autofree void *bytes = NULL;
     char msg[TIERED_MSG_SIZE] = "";
@@ -106,7 +145,8 @@ static int load_block(QEMUFile *f, RAMBlock *rb, uint64_t size)
     if (!tb) {
         return 0;
     }
-    ret = tidemark_backend_expect(tb->engine_backend, bytes, size, msg, sizeof(msg));
+    ret = (first ? tidemark_backend_expect : tidemark_backend_expect_warmed)(
+        tb->engine_backend, bytes, size, msg, sizeof(msg));
     trace_tiered_migrate_expect(tb->id, size, ret);
     tiered_backend_put(tb);
     if (ret < 0) {
@@ -120,6 +160,9 @@ static int profile_load_state(QEMUFile *f, void *opaque, int version_id)
 {
     uint32_t blocks = qemu_get_be32(f);
     int ret = qemu_file_get_error(f);
+    bool first = !profile_came;
+
+    profile_came = true;
 
     if (blocks > PROFILE_BLOCKS_MOST) {
         error_report("tidemark-profile: %u RAM blocks are too many", blocks);
@@ -137,7 +180,7 @@ static int profile_load_state(QEMUFile *f, void *opaque, int version_id)
             error_report("tidemark-profile: there is no RAM block '%s'", name);
             return -EINVAL;
         }
-        ret = load_block(f, rb, qemu_get_be64(f));
+        ret = load_block(f, rb, qemu_get_be64(f), first);
     }
     return ret;
 }
@@ -147,6 +190,7 @@ static int profile_load_cleanup(void *opaque)
 {
     MigrationStatus state = migration_incoming_get_current()->state;
 
+    profile_came = false;
     /* A guest that has run here after postcopy is not ours to take away. */
     if (state == MIGRATION_STATUS_FAILED && !migration_in_incoming_postcopy()) {
         tiered_incoming_void();
@@ -158,7 +202,10 @@ static int profile_load_cleanup(void *opaque)
 
 static const SaveVMHandlers profile_handlers = {
     .is_active = profile_is_active,
+    .is_active_iterate = profile_is_due,
     .save_setup = profile_save_setup,
+    .save_live_iterate = profile_save_iterate,
+    .save_cleanup = profile_save_cleanup,
     .load_state = profile_load_state,
     .load_cleanup = profile_load_cleanup,
 };

@@ -92,6 +92,31 @@ def test_without_profile(folder):
         go_on(source, target)
 
 
+def arrives_after_other_work(folder, other_work):
+    """What the destination brings in by itself; with other_work, the guest had gone on to other memory meanwhile."""
+    with pair(folder) as (source, target), linked(64 * MIB) as link:
+        if not other_work:
+            source.qmp.command("stop")
+        link.hold_at(link.forward + 20 * MIB)
+        prepare(source, target, link)
+        start(source, link)
+        require(link.wait_held(), "the stream ended early")
+        if other_work:
+            source.wait_passes_more(1, 60)
+            source.qmp.command("stop")
+        link.release()
+        finish(source, target, link)
+        require_same_ram(source, target, SIZE)
+        counters = query(target)["counters"]
+        go_on(source, target)
+        return counters["prefetch-pages"]
+
+
+def test_what_was_used_meanwhile_comes_by_itself(folder):
+    require(arrives_after_other_work(folder, True) > 100, "nothing was brought in")
+    require(arrives_after_other_work(folder, False) == 0, "what was not used was brought in: nothing was shown")
+
+
 def test_while_the_guest_writes(folder):
     with pair(folder, to_limit=48 * MIB) as (source, target), linked(64 * MIB) as link:
         with Watcher(dram_sampler(target, [SIZE])) as dram:

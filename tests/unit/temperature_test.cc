@@ -117,6 +117,25 @@ TEST_CASE("the warmest pages that fit go to DRAM, cold ones to a tier") {
     CHECK(groups[1].runs[0] == PageRun{PageIndex{1000}, 406});
 }
 
+TEST_CASE("what the guest used while it moved is to be in DRAM, too") {
+    std::vector<std::uint8_t> levels(100, temperature::cold);
+    levels[7] = temperature::coolest;
+    Landing landing(levels, 10000);
+    std::vector<std::uint8_t> warmed(100, temperature::none);
+    warmed[7] = warmed[20] = warmed[21] = temperature::hottest;
+    warmed[30] = temperature::probation; // in use or not, nobody knows
+    landing.warm({});
+    CHECK(landing.count(Warmth::hot) == 1);
+    landing.warm(warmed);
+    CHECK(landing.count(Warmth::hot) == 3);
+    CHECK(landing.count(Warmth::cold) == 97);
+    const auto groups = landing.hot_groups();
+    REQUIRE(groups.size() == 2);
+    CHECK(groups[0].level == temperature::hottest);
+    CHECK(groups[0].runs == std::vector<PageRun>{{PageIndex{20}, 2}});
+    CHECK(groups[1].runs == std::vector<PageRun>{{PageIndex{7}, 1}}); // as it was
+}
+
 TEST_CASE("where there is DRAM for all that was in DRAM, all of it goes there") {
     std::vector<std::uint8_t> levels(100, temperature::probation);
     levels[50] = temperature::cold;
