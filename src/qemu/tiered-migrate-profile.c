@@ -33,7 +33,7 @@
 #define PROFILE_BLOCKS_MOST 64
 /* Looks at what has been warmed: at this distance, and for no more than this part of the time. */
 #define WARMED_MS 500
-#define WARMED_SHARE 50
+#define WARMED_SHARE 200
 
 typedef struct Temperatures {
     const char *block;
