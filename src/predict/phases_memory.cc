@@ -13,8 +13,7 @@ namespace {
 
 constexpr Seal kSeal{"TMPHASE\n", 2, "record of phases"};
 constexpr std::uint32_t kFewestPages = 64;
-constexpr double kClockSet =
-    2; // seconds by which the wall clock is off if it was set, or the host slept
+constexpr double kClockSet = 2;        // seconds off: it was set, or the host slept
 constexpr double kClosed = 0.1;        // share of novel blocks
 constexpr std::uint32_t kReserve = 16; // part of DRAM that is kept free or on probation
 constexpr std::uint32_t kFewestProofs = 16;
