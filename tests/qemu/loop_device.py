@@ -7,7 +7,7 @@ import struct
 import subprocess
 import tempfile
 
-from guest import MIB, Skip
+from guest import MIB, Skip, wait_for
 from machines import tier_directory
 
 LOOP_SET_STATUS64 = 0x4C04
@@ -80,4 +80,6 @@ def small_tmpfs(size):
         try:
             yield place
         finally:
-            run("umount", place)
+            # The kernel lets go of what an io_uring had open only some time after its process has ended.
+            wait_for(lambda: subprocess.run(["umount", place], check=False).returncode == 0, 60,
+                     f"{place} cannot be unmounted")
