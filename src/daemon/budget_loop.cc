@@ -36,7 +36,8 @@ UseOfDram use_of_dram(const Guest &guest, double refaults) {
     use.memory = guest.memory;
     use.used = guest.dram_used();
     use.limit = guest.dram_limit();
-    use.refaults_per_second = refaults;
+    // Of a guest that stands still the profile tells only as time goes by that nothing is used.
+    use.refaults_per_second = guest.paused ? 0 : refaults;
     use.idle = !guest.profile.empty();
     double weights = 0;
     for (const BackendProfile &one : guest.profile) {
@@ -60,6 +61,7 @@ UseOfDram use_of_dram(const Guest &guest, double refaults) {
             use.cold[i].tested += one.cold[i].tested;
         }
     }
+    use.idle = use.idle || guest.paused;
     for (UseOfDram::More &more : use.more) {
         more.share /= std::max(weights, 1e-9);
     }

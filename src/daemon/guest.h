@@ -47,6 +47,7 @@ struct Guest {
     pid_t pid = 0;
     uid_t uid = 0;
     bool connected = false;
+    bool paused = false; // its vCPUs stand still, so nothing of its memory is used
     std::int64_t connected_unix_ms = 0;
     std::uint64_t connections = 0; // since the daemon started
 

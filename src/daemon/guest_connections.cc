@@ -2,6 +2,7 @@
 //
 // QEMUs that come, are believed or not, and go.
 #include "daemon/guests_impl.h"
+#include "daemon/qmp_answer.h"
 
 #include <cerrno>
 #include <spdlog/spdlog.h>
@@ -143,8 +144,21 @@ void Guests::Impl::adopt(GuestEntry &entry, std::shared_ptr<QmpSession> session,
                  guest.pid);
     tell([&](GuestObserver &observer) { observer.guest_connected(guest); });
     tell([&](GuestObserver &observer) { observer.guest_stats(guest); });
+    ask_whether_paused(entry);
     refresh(entry);
     start_polling(entry);
+}
+
+// From now on its events tell. One that a migration is on its way to does not stand still: pages arrive.
+void Guests::Impl::ask_whether_paused(GuestEntry &entry) {
+    entry.guest.paused = false;
+    execute(entry, "query-status", json::object(),
+            [of = std::weak_ptr(shared(entry))](const Result<json> &answer) {
+                const auto status =
+                    answer ? text_in(*answer, "status") : tl::unexpected<Error>(answer.error());
+                if (const auto guest = of.lock(); guest && status)
+                    guest->guest.paused = *status == "paused";
+            });
 }
 
 void Guests::Impl::disconnected(GuestEntry &entry, const Error &why) {
@@ -156,7 +170,7 @@ void Guests::Impl::disconnected(GuestEntry &entry, const Error &why) {
     entry.profile.timer.cancel();
     entry.stats.asked = entry.profile.asked = entry.saving_learned = false;
     entry.pushing = 0;
-    guest.connected = false;
+    guest.connected = guest.paused = false;
     if (guest.record.phase == RecordState::Phase::recording) {
         entry.record_timer.cancel();
         guest.record.phase = RecordState::Phase::failed;

@@ -55,6 +55,10 @@ void Guests::Impl::take_event(GuestEntry &entry, const std::string &name, const 
         save_learned(entry, [](const Result<Nothing> &) {});
         return;
     }
+    if (name == "STOP" || name == "RESUME") {
+        entry.guest.paused = name == "STOP";
+        return;
+    }
     static constexpr std::array<const char *, 7> kKnown = {"TIERED_MEMORY_ERROR",
                                                            "TIERED_MEMORY_RESOLVED",
                                                            "TIERED_MEMORY_TIER_DEGRADED",

@@ -136,6 +136,7 @@ json guest_to_json(const Guest &guest) {
                 {"labels", guest.labels},
                 {"service", or_null(guest.service_of_domain)},
                 {"connected", guest.connected},
+                {"paused", guest.paused},
                 {"pid", guest.pid},
                 {"memory", guest.memory},
                 {"dramUsed", guest.dram_used()},

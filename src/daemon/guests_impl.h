@@ -101,6 +101,7 @@ class Guests::Impl : public std::enable_shared_from_this<Guests::Impl> {
     // guest_connections.cc: QEMUs that come and go
     void accepted(QmpSession::Socket socket, const Peer &peer);
     Result<GuestEntry *> believe(const Introduction &who, const Peer &peer);
+    void ask_whether_paused(GuestEntry &entry);
     void adopt(GuestEntry &entry, std::shared_ptr<QmpSession> session, Introduction who,
                const Peer &peer);
     void disconnected(GuestEntry &entry, const Error &why);

@@ -119,6 +119,22 @@ TEST_CASE("a guest is idle if it can have used next to nothing, not if next to n
     CHECK_FALSE(use_of_dram(guest, 0).idle);
 }
 
+TEST_CASE("a guest that stands still is idle, and wants nothing") {
+    Guest guest;
+    guest.stats.resize(1);
+    guest.stats[0].dram_used = guest.stats[0].dram_limit = kGiB;
+    guest.profile.resize(1);
+    guest.profile[0].watching = true;
+    guest.profile[0].working_set = {{10, kGiB, kGiB, 0}};
+    guest.profile[0].refaults_per_second = 1000;
+    guest.profile[0].more_dram = {{kGiB, 1, 1}};
+    CHECK_FALSE(use_of_dram(guest, 1000).idle);
+    CHECK(gains_of(use_of_dram(guest, 1000)).back().faults == 1000);
+    guest.paused = true;
+    CHECK(use_of_dram(guest, 1000).idle);
+    CHECK(gains_of(use_of_dram(guest, 1000)).back().faults == 0);
+}
+
 TEST_CASE("while the host itself waits for memory no guest is raised") {
     BudgetBench bench;
     auto hungry = bench.boot_hungry();

@@ -349,6 +349,29 @@ TEST_CASE("events are kept, counted and bounded") {
     CHECK(bench.events.size() == 202);
 }
 
+TEST_CASE("whether a guest stands still is asked once, and then told") {
+    GuestsBench bench;
+    SimulatedGuest web(bench.io, bench.options.run_dir + "/vm.sock", kWeb, "web", {{"ram", kGiB}});
+    web.qemu->answer("query-status", {{"status", "paused"}, {"running", false}});
+    const auto is_paused = [&](bool paused) {
+        return bench.until([&] {
+            const Guest *guest = bench.guests->find(kWeb);
+            return guest != nullptr && guest->connected && guest->paused == paused;
+        });
+    };
+    CHECK(is_paused(true));
+    web.qemu->event("RESUME", json::object());
+    CHECK(is_paused(false));
+    web.qemu->event("STOP", json::object());
+    CHECK(is_paused(true));
+    CHECK(web.qemu->received("query-status").size() == 1);
+    web.qemu->close();
+    CHECK(bench.until([&] {
+        const Guest *guest = bench.guests->find(kWeb);
+        return guest == nullptr || !guest->paused;
+    }));
+}
+
 TEST_CASE("more guests than allowed are turned away") {
     GuestsBench bench;
     bench.end();
