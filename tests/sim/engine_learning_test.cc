@@ -144,7 +144,7 @@ TEST_CASE("zeros that come along with a region read ahead are no pages read ahea
         for (std::uint32_t p = 0; p < setup.pages; ++p)
             REQUIRE(machine.verify(PageIndex{p}));
     const BackendReport report = machine.backend->report();
-    CHECK(report.counters.faults_arrived > 10); // regions read ahead
+    CHECK(report.counters.prefetch.issued[index_of(Origin::streams)] > 0); // regions read ahead
     CHECK(report.counters.prefetch.used[index_of(Origin::streams)] <=
           report.counters.prefetch.issued[index_of(Origin::streams)]);
 }
