@@ -142,9 +142,10 @@ Forecast forecast_precopy(const WriteModel &model, const ForecastTerms &terms,
     }
     f.chance = double(converged) / kDraws;
     f.raw = {bound_of(time), bound_of(bytes), bound_of(downtime)};
-    f.seconds = errors.adjusted(Quantity::seconds, f.raw[0]);
-    f.bytes = errors.adjusted(Quantity::bytes, f.raw[1]);
-    f.downtime = errors.adjusted(Quantity::downtime, f.raw[2]);
+    const Bounds adjusted = errors.adjusted(f.raw);
+    f.seconds = adjusted[0];
+    f.bytes = adjusted[1];
+    f.downtime = adjusted[2];
     f.irreducible = irreducible_pages(model, terms, true) * kSentPage;
     if (model.looks < kFewestLooks) {
         f.reason = "how the guest writes is not known yet: it has to be watched for a while";

@@ -50,8 +50,8 @@ struct Forecast {
     Verdict verdict = Verdict::unknown;
     double chance = 0; // that it converges: 0 .. 1
     Bound seconds, bytes,
-        downtime; // of the whole migration; if it does not converge, until patience ends
-    std::array<Bound, kQuantities> raw; // the same without what earlier errors taught
+        downtime;           // of the whole migration; if it does not converge, until patience ends
+    Bounds raw;             // the same without what earlier errors taught
     double irreducible = 0; // bytes that have to be sent at one time at least, in any order
     double quiet_in = 0;    // seconds until it is quieter; infinite if that isn't known to happen
     std::string reason;     // one sentence

@@ -3,6 +3,11 @@
 // What was forecast and what came: from it, bounds that hold as often as they say. The median is moved by the middle of
 // the errors so far, and the distance of the upper bound is stretched until nine in ten of them fall below (split
 // conformal prediction: Vovk, Gammerman and Shafer 2005). A few made-up errors keep the first answers sane.
+//
+// A model errs with one guest as it did with it before, and with another one in another way. Who a forecast is of is
+// not known here, but what it said is: for the median, an error counts the more the more alike the two forecasts are
+// (weights by distance: Guan, Localized conformal prediction, 2023). How far errors lie from that median is taken from
+// all alike, or it would take each guest many migrations to learn.
 #pragma once
 
 #include <array>
@@ -19,9 +24,11 @@ struct Bound {
 enum class Quantity { seconds, bytes, downtime };
 inline constexpr std::size_t kQuantities = 3;
 
+using Bounds = std::array<Bound, kQuantities>; // by Quantity
+
 // A forecast as it came from the model, before errors() had a say, and what it turned out to be.
 struct ForecastError {
-    std::array<Bound, kQuantities> forecast;
+    Bounds forecast;
     std::array<double, kQuantities> actual{};
 };
 
@@ -33,10 +40,12 @@ class ForecastErrors {
     void clear() { kept_.clear(); }
     const std::deque<ForecastError> &kept() const { return kept_; }
 
-    Bound adjusted(Quantity quantity, Bound forecast) const;
+    // O(n * n) for n errors: at kMost, about a millisecond.
+    Bounds adjusted(const Bounds &forecast) const;
 
   private:
-    double moved(Quantity quantity, double p50) const;
+    double moved(Quantity quantity, const Bounds &forecast, const ForecastError *but) const;
+    Bound adjusted(Quantity quantity, const Bounds &forecast) const;
 
     std::deque<ForecastError> kept_;
 };
