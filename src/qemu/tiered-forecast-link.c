@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How fast a migration's link is: what was sent in windows in which there always was something to send. A window is
- * left out if the stream went quiet, or was held up by looking for zero pages: it says nothing about the link.
+ * left out if the stream went quiet, was held up by looking for zero pages or by a sync, or waited for a page worth sending:
+ * it says nothing about the link.
  */
 #include "qemu/osdep.h"
 #include "migration/migration.h"
@@ -10,14 +11,18 @@
 #include "qemu/timer.h"
 
 #include "tiered-forecast.h"
+#include "tiered-predict.h"
 
 #define WINDOW_NS (200 * SCALE_MS)
+/* Of a window: so much of something else is no harm. */
+#define HELD_NS (WINDOW_NS / 10)
 
 static void next_window(TieredLink *link, int64_t now)
 {
     link->since_ns = now;
     link->bytes = migration_transferred_bytes();
     link->zeros = stat64_get(&mig_stats.zero_pages);
+    link->held_ns = tiered_predict_link_held_ns();
     link->idle = false;
 }
 
@@ -41,7 +46,7 @@ void tiered_link_note(TieredLink *link, bool more)
         next_window(link, now);
         return;
     }
-    link->idle |= !more;
+    link->idle |= !more || tiered_predict_link_held_ns() - link->held_ns > HELD_NS;
     if (now - link->since_ns < WINDOW_NS) {
         return;
     }

@@ -17,6 +17,7 @@ uint64_t tiered_forecast_zero_pages(void);
 typedef struct TieredLink {
     uint64_t bytes, zeros; /* at the start of the window that is being measured */
     int64_t since_ns;      /* when that was; 0: none */
+    uint64_t held_ns;      /* by then, of the precopy (tiered_predict_link_held_ns()) */
     bool idle;             /* there was nothing to send in it */
     double windows[16];    /* bytes a second, a ring */
     unsigned count;        /* measured under this limit */

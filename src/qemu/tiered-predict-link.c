@@ -19,6 +19,7 @@ static struct {
     double good; /* bytes per ms; 0: not known */
     bool measured; /* so, not guessed */
     bool idled; /* since the last measurement */
+    uint64_t held_ns; /* in all */
     uint64_t rate_limit; /* at the last measurement, the user's */
     bool probes; /* it was changed: until the link is measured again, all that is set is sent */
 } measure;
@@ -31,6 +32,17 @@ void tiered_predict_link_forget(void)
 void tiered_predict_link_idles(void)
 {
     measure.idled = true;
+}
+
+void tiered_predict_link_held(uint64_t ns)
+{
+    measure.idled = true;
+    measure.held_ns += ns;
+}
+
+uint64_t tiered_predict_link_held_ns(void)
+{
+    return measure.held_ns;
 }
 
 /*

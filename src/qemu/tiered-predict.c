@@ -50,7 +50,7 @@ static struct {
     bool running; /* the model has a precopy */
     uint32_t version; /* of ram_list, when it began */
     bool searched, found; /* since the last estimate */
-    uint64_t synced_ns;
+    uint64_t sync_began_ns, synced_ns;
     uint64_t gap_ns; /* between the last two syncs */
     uint64_t waits_ns;
     bool copies; /* pages may be sent from a copy */
@@ -149,6 +149,7 @@ static void before_sync(void)
         tiered_learn_settle();
     }
     precopy.looking = true;
+    precopy.sync_began_ns = tiered_predict_now();
     tidemark_writes_begin(tiered_writes(), tiered_predict_now());
 }
 
@@ -168,7 +169,8 @@ static void after_sync(void)
         tiered_log_tell_profiles();
     }
     if (precopy.running) {
-        tiered_predict_link_idles();
+        /* It waits for vCPUs, which may be held back (cpu-throttle) and sleep. */
+        tiered_predict_link_held(tiered_predict_now() - precopy.sync_began_ns);
         precopy.gap_ns = now - precopy.synced_ns;
         precopy.synced_ns = now;
         precopy.searched = false;
@@ -279,9 +281,9 @@ bool tiered_predict_send(RAMBlock *rb, unsigned long page, uint8_t **copy)
 /* In the migration thread, with no lock. */
 static void wait_ns(uint64_t ns)
 {
-    tiered_predict_link_idles();
     precopy.waits_ns += ns;
     g_usleep(ns / SCALE_US);
+    tiered_predict_link_held(ns);
 }
 
 /* In how many ns a sync is wanted, with nothing left to send before it. */

@@ -71,6 +71,9 @@ uint64_t tiered_predict_waited_ms(void);
 void tiered_predict_link_forget(void);
 /* Something other than the link held things up. */
 void tiered_predict_link_idles(void);
+/* And for so long; how long in all, in this precopy. */
+void tiered_predict_link_held(uint64_t ns);
+uint64_t tiered_predict_link_held_ns(void);
 /* The user changed its limit: what is known of it has to be found out again. */
 bool tiered_predict_link_probes(void);
 /* Bytes per second that it carried when it was last busy, 0: not known. */
