@@ -40,7 +40,7 @@ class ForecastErrors {
     void clear() { kept_.clear(); }
     const std::deque<ForecastError> &kept() const { return kept_; }
 
-    // O(n * n) for n errors: at kMost, about a millisecond.
+    // O(n * n) for n errors: at kMost, about 2 ms.
     Bounds adjusted(const Bounds &forecast) const;
 
   private:
