@@ -26,13 +26,13 @@ constexpr std::array<double, kQuantities> kAlike{0.2, 0.2, 0.7};
 constexpr double kLeastWeight = 0.05;
 
 // Times and bytes err in proportion; a downtime by milliseconds, whatever its length.
-bool in_proportion(Quantity quantity) {
-    return quantity != Quantity::downtime;
+bool in_proportion(std::size_t index) {
+    return index != static_cast<std::size_t>(Quantity::downtime);
 }
 
-// The distance of the two bounds is never taken for less than this.
-double least_distance(Quantity quantity, double p50) {
-    return in_proportion(quantity) ? 0.01 * p50 : 0.001;
+// Of the two bounds; never taken for less than this.
+double distance_of(std::size_t index, const Bound &of) {
+    return std::max(of.p90 - of.p50, in_proportion(index) ? 0.01 * of.p50 : 0.001);
 }
 
 struct Weighed {
@@ -73,47 +73,54 @@ void ForecastErrors::add(const ForecastError &error) {
         kept_.pop_front();
 }
 
+ForecastErrors::Weights ForecastErrors::weights_for(const Bounds &forecast,
+                                                    const ForecastError *but) const {
+    Weights weights;
+    weights.reserve(kept_.size());
+    for (const ForecastError &error : kept_)
+        weights.push_back(&error == but ? 0 : alike(error.forecast, forecast));
+    return weights;
+}
+
 // The forecast's median, corrected by the middle of the errors.
-double ForecastErrors::moved(Quantity quantity, const Bounds &forecast,
-                             const ForecastError *but) const {
-    const auto index = static_cast<std::size_t>(quantity);
-    const double p50 = forecast[index].p50;
+double ForecastErrors::moved(std::size_t index, double p50, const Weights &weights) const {
     std::vector<Weighed> errors;
     double known = 0;
-    for (const ForecastError &error : kept_) {
-        if (&error == but || !usable(error, index))
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+        if (weights[i] == 0 || !usable(kept_[i], index))
             continue;
-        const double said = error.forecast[index].p50, came = error.actual[index];
-        errors.push_back({in_proportion(quantity) ? std::log(came / said) : came - said,
-                          alike(error.forecast, forecast)});
-        known += errors.back().weight;
+        const double said = kept_[i].forecast[index].p50, came = kept_[i].actual[index];
+        errors.push_back({in_proportion(index) ? std::log(came / said) : came - said, weights[i]});
+        known += weights[i];
     }
     if (errors.empty())
         return p50;
     const double middle = quantile(errors, 0.5) * known / (known + kBelief);
-    return in_proportion(quantity) ? p50 * std::exp(middle) : std::max(p50 * 0.1, p50 + middle);
-}
-
-Bound ForecastErrors::adjusted(Quantity quantity, const Bounds &forecast) const {
-    const auto index = static_cast<std::size_t>(quantity);
-    const auto distance_of = [&](const Bound &of) {
-        return std::max(of.p90 - of.p50, least_distance(quantity, of.p50));
-    };
-    std::vector<Weighed> scores;
-    for (const ForecastError &error : kept_) // each as if it had not come yet
-        if (usable(error, index))
-            scores.push_back({(error.actual[index] - moved(quantity, error.forecast, &error)) /
-                              distance_of(error.forecast[index])});
-    if (scores.size() < kEnough)
-        for (const double score : kMadeUp)
-            scores.push_back({score});
-    const double p50 = moved(quantity, forecast, nullptr);
-    return {p50, p50 + std::max(0.0, quantile(scores, 0.9)) * distance_of(forecast[index])};
+    return in_proportion(index) ? p50 * std::exp(middle) : std::max(p50 * 0.1, p50 + middle);
 }
 
 Bounds ForecastErrors::adjusted(const Bounds &forecast) const {
-    return {adjusted(Quantity::seconds, forecast), adjusted(Quantity::bytes, forecast),
-            adjusted(Quantity::downtime, forecast)};
+    std::array<std::vector<Weighed>, kQuantities> scores;
+    for (const ForecastError &error : kept_) { // each as if it had not come yet
+        const Weights weights = weights_for(error.forecast, &error);
+        for (std::size_t i = 0; i < kQuantities; ++i) {
+            const Bound &then = error.forecast[i];
+            if (usable(error, i))
+                scores[i].push_back(
+                    {(error.actual[i] - moved(i, then.p50, weights)) / distance_of(i, then)});
+        }
+    }
+    const Weights weights = weights_for(forecast, nullptr);
+    Bounds out;
+    for (std::size_t i = 0; i < kQuantities; ++i) {
+        if (scores[i].size() < kEnough)
+            for (const double score : kMadeUp)
+                scores[i].push_back({score});
+        const double p50 = moved(i, forecast[i].p50, weights);
+        const double stretch = std::max(0.0, quantile(scores[i], 0.9));
+        out[i] = {p50, p50 + stretch * distance_of(i, forecast[i])};
+    }
+    return out;
 }
 
 } // namespace tidemark

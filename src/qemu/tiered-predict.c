@@ -150,7 +150,7 @@ static void before_sync(void)
     }
     precopy.looking = true;
     precopy.sync_began_ns = tiered_predict_now();
-    tidemark_writes_begin(tiered_writes(), tiered_predict_now());
+    tidemark_writes_begin(tiered_writes(), precopy.sync_began_ns);
 }
 
 static void after_sync(void)
