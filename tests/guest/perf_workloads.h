@@ -148,8 +148,9 @@ static void perf_zipf_rmw(struct perf *p, struct perf_run *run)
     }
 }
 
-/* A set that fits in DRAM, in the middle of memory that mostly does not. Two passes bring it in
- * and count for nothing: what is asked for is how memory in use behaves after that. */
+/* A set that fits in DRAM, in the middle of memory that mostly does not. Two passes bring it in, and
+ * half as many accesses as are timed let it settle (what is on probation comes back, huge pages form
+ * again): they count for nothing. What is asked for is how memory in use behaves after that. */
 static uint64_t perf_hot_first(const struct perf *p)
 {
     return (p->pages - p->hot_pages) / 2;
@@ -165,6 +166,9 @@ static void perf_hot(struct perf *p, struct perf_run *run)
         struct perf_content content = perf_content(p->seed, page, p->version[page]);
         wrong += perf_check_all(perf_page(p, page), content) != 0;
     }
+    perf_uniform(p, run, &p->random, p->hot_ops / 2, first, 1, p->hot_pages);
+    wrong += run->bad;
+    perf_clear(run);
     start = perf_ticks();
     run->ticks = start; /* perf_one() takes this for the beginning */
     run->deadline = start + p->cap_ms * p->ticks_per_ms;

@@ -144,8 +144,9 @@ def inside_lines(measurements, level, percent):
     huge = median("hot", lambda extra: extra.get("hot_huge_bytes"))
     size = median("hot", lambda extra: extra.get("hot_bytes"))
     if size and huge is not None and huge >= 0:
+        when = "while it was warmed and timed" if level.startswith("guest") else "while timed"
         lines.append(f"hot set of {size / MIB:.0f} MiB on tidemark: {100 * huge / size:.0f} % of it in huge "
-                     f"pages, {median('hot', lambda extra: extra['hot_faults']):.0f} faults while timed")
+                     f"pages, {median('hot', lambda extra: extra['hot_faults']):.0f} faults {when}")
     return lines
 
 
